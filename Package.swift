@@ -1,0 +1,86 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+/// Debian packages stand beside each system library, so that SwiftPM can name what is missing.
+func system(_ name: String, pkgConfig: String? = nil, apt: String) -> Target {
+    .systemLibrary(name: name, path: "Sources/\(name)", pkgConfig: pkgConfig, providers: [.apt([apt])])
+}
+
+/// An executable of a few lines: it names the routes, jobs or chores that it runs.
+func program(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .executableTarget(name: name, dependencies: dependencies, path: "Sources/\(name)")
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .testTarget(
+        name: name, dependencies: dependencies + ["TestSupport"], path: "Tests/\(name)",
+        exclude: [], resources: [])
+}
+
+let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
+let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+
+let package = Package(
+    name: "muster",
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    ],
+    targets: [
+        // C libraries: a module map and a header each.
+        system("CFastCGI", apt: "libfcgi-dev"),
+        system("CPostgreSQL", pkgConfig: "libpq", apt: "libpq-dev"),
+        system("CJansson", pkgConfig: "jansson", apt: "libjansson-dev"),
+        system("CSodium", pkgConfig: "libsodium", apt: "libsodium-dev"),
+        system("CCurl", pkgConfig: "libcurl", apt: "libcurl4-openssl-dev"),
+        .target(
+            name: "CPhoneNumber", path: "Sources/CPhoneNumber",
+            linkerSettings: [.linkedLibrary("phonenumber")]),
+
+        // Wrappers: each hides one C library or one protocol.
+        .target(name: "Vocabulary"),
+        .target(name: "FastCGI", dependencies: ["CFastCGI"]),
+        .target(name: "JSON", dependencies: ["CJansson", "Vocabulary"]),
+        .target(name: "PostgreSQL", dependencies: ["CPostgreSQL", "JSON", "Vocabulary"]),
+        .target(name: "Secrets", dependencies: ["CSodium", crypto]),
+        .target(name: "HTTPClient", dependencies: ["CCurl"]),
+
+        // What every feature needs, learned once.
+        .target(name: "Runtime", dependencies: ["JSON", "PostgreSQL", "Vocabulary"]),
+        .target(name: "Web", dependencies: ["FastCGI", "JSON", "PostgreSQL", "Runtime", "Secrets", "Vocabulary"]),
+        .target(name: "Jobs", dependencies: ["JSON", "PostgreSQL", "Runtime", "Vocabulary"]),
+
+        // Features: rules, SQL and handlers. They never import each other.
+        .target(name: "Accounts", dependencies: ["Web", "Jobs"]),
+        .target(name: "Audience", dependencies: ["Web", "Jobs", "CPhoneNumber"]),
+        .target(name: "Messaging", dependencies: ["Web", "Jobs", "HTTPClient"]),
+        .target(name: "Analytics", dependencies: ["Web", "Jobs"]),
+
+        // Processes.
+        program("muster-accounts", ["Accounts"]),
+        program("muster-segments", ["Audience"]),
+        program("muster-campaigns", ["Messaging"]),
+        program("muster-webhooks", ["Messaging"]),
+        program("muster-analytics", ["Analytics"]),
+        program("muster-worker", ["Accounts", "Audience", "Messaging", "Analytics"]),
+        program("muster-maintenance", ["Accounts", "Audience", "Messaging", "Analytics", arguments]),
+        program("muster", ["Accounts", "Audience", "Messaging", "Analytics", "HTTPClient", arguments]),
+        program("muster-sandbox", ["Web", "HTTPClient", "Messaging"]),
+
+        .target(
+            name: "TestSupport", dependencies: ["PostgreSQL", "Web", "Jobs", "HTTPClient"],
+            path: "Tests/TestSupport"),
+        tests("FastCGITests", ["FastCGI"]),
+        tests("JSONTests", ["JSON"]),
+        tests("PostgreSQLTests", ["PostgreSQL"]),
+        tests("WebTests", ["Web", "Secrets"]),
+        tests("JobsTests", ["Jobs"]),
+        tests("AccountsTests", ["Accounts"]),
+        tests("AudienceTests", ["Audience"]),
+        tests("MessagingTests", ["Messaging"]),
+        tests("AnalyticsTests", ["Analytics"]),
+        tests("SystemTests", ["Accounts", "Audience", "Messaging", "Analytics"]),
+    ],
+    swiftLanguageModes: [.v6],
+    cxxLanguageStandard: .cxx17
+)

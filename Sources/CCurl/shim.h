@@ -1,0 +1,19 @@
+#include <curl/curl.h>
+
+// curl_easy_setopt and curl_easy_getinfo are variadic, which Swift cannot call: one function per argument type.
+static inline CURLcode muster_curl_set_long(CURL *handle, CURLoption option, long value) {
+    return curl_easy_setopt(handle, option, value);
+}
+static inline CURLcode muster_curl_set_pointer(CURL *handle, CURLoption option, void *value) {
+    return curl_easy_setopt(handle, option, value);
+}
+static inline CURLcode muster_curl_set_string(CURL *handle, CURLoption option, const char *value) {
+    return curl_easy_setopt(handle, option, value);
+}
+typedef size_t (*muster_curl_write)(char *, size_t, size_t, void *);
+static inline CURLcode muster_curl_set_write(CURL *handle, CURLoption option, muster_curl_write function) {
+    return curl_easy_setopt(handle, option, function);
+}
+static inline CURLcode muster_curl_get_long(CURL *handle, CURLINFO info, long *value) {
+    return curl_easy_getinfo(handle, info, value);
+}
