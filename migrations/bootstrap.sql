@@ -1,0 +1,22 @@
+-- Makes the roles. Run once per cluster by a superuser (`muster bootstrap`); running it again changes nothing.
+-- Roles are LOGIN without a password: who may become which is the business of pg_hba.conf and pg_ident.conf.
+DO $$
+DECLARE
+    name text;
+BEGIN
+    FOREACH name IN ARRAY ARRAY['muster_owner', 'muster_responder', 'muster_worker', 'muster_maintenance'] LOOP
+        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) THEN
+            EXECUTE format('CREATE ROLE %I LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS', name);
+        END IF;
+    END LOOP;
+END
+$$;
+
+-- A request that takes longer than this is a bug or an attack; handlers that need more say so for one transaction.
+ALTER ROLE muster_responder SET statement_timeout = '5s';
+ALTER ROLE muster_responder SET lock_timeout = '2s';
+ALTER ROLE muster_responder SET idle_in_transaction_session_timeout = '30s';
+ALTER ROLE muster_worker SET idle_in_transaction_session_timeout = '5min';
+-- Tenants' data has no typical workspace: a generic plan is chosen by the table, not by the first customer.
+ALTER ROLE muster_responder SET jit = off;
+ALTER ROLE muster_worker SET jit = off;
