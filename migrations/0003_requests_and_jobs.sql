@@ -87,3 +87,26 @@ CREATE INDEX jobs_due ON jobs (run_at, id) WHERE state = 'queued';
 CREATE INDEX jobs_leased ON jobs (lease_until) WHERE state = 'running';
 CREATE INDEX jobs_by_creation ON jobs (workspace_id, created_at DESC, id DESC);
 SELECT protect('jobs');
+
+-- The plan behind a token, for its rate limits: of a key's workspace, or the best of a person's workspaces.
+-- NULL for a token that nobody knows or that has ended.
+CREATE FUNCTION token_plan(token bytea, is_key boolean) RETURNS text
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public
+AS $$
+    SELECT CASE WHEN is_key THEN
+        (SELECT w.plan FROM api_keys k JOIN workspaces w ON w.id = k.workspace_id
+          WHERE k.secret_hash = token AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now()))
+    ELSE
+        (SELECT coalesce(max(w.plan), 'standard')
+           FROM sessions s LEFT JOIN (members m JOIN workspaces w ON w.id = m.workspace_id) ON m.user_id = s.user_id
+          WHERE s.token_hash = token AND s.expires_at > now() AND s.absolute_expires_at > now()
+          GROUP BY s.token_hash)
+    END
+$$;
+GRANT EXECUTE ON FUNCTION token_plan(bytea, boolean) TO muster_responder;
+
+-- The number of the last migration applied, for readiness. The table belongs to the migration runner.
+CREATE FUNCTION migration_level(applied boolean) RETURNS int
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, public
+AS $$ BEGIN RETURN (SELECT coalesce(max(number), 0) FROM schema_migrations); END $$;
+GRANT EXECUTE ON FUNCTION migration_level(boolean) TO muster_responder, muster_worker, muster_maintenance;
