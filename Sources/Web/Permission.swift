@@ -1,0 +1,57 @@
+// Who may do what: the only table of roles, API-key scopes and permissions.
+
+/// A member's role in one workspace, from most to least trusted.
+public enum Role: String, Sendable, CaseIterable {
+    case owner, admin, manager, member, viewer, client
+}
+
+/// What a route needs from its caller.
+public enum Permission: String, Sendable, CaseIterable {
+    /// No sign-in: health, sign-in itself, and callbacks that prove themselves by signature.
+    case anyone
+    /// A signed-in person, in no particular workspace.
+    case signedIn
+    case readAudience, writeAudience
+    case readCampaigns, writeCampaigns
+    case readAnalytics, writeEvents
+    case readMembers, manageMembers, manageKeys, readSettings, manageSettings, readAudit
+
+    /// Roles that hold this permission. A client sees only what is shared with them, so none of these by role.
+    public var roles: [Role] {
+        switch self {
+        case .anyone, .signedIn: Role.allCases
+        case .readAudience, .readCampaigns, .readAnalytics, .readMembers, .readSettings:
+            [.owner, .admin, .manager, .member, .viewer]
+        case .writeEvents: [.owner, .admin, .manager, .member]
+        case .writeAudience, .writeCampaigns: [.owner, .admin, .manager]
+        case .manageMembers, .manageKeys, .manageSettings, .readAudit: [.owner, .admin]
+        }
+    }
+
+    /// The scope that an API key needs. `*` on a key holds them all.
+    public var scope: String {
+        switch self {
+        case .anyone, .signedIn: ""
+        case .readAudience: "audience:read"
+        case .writeAudience: "audience:write"
+        case .readCampaigns: "campaigns:read"
+        case .writeCampaigns: "campaigns:write"
+        case .readAnalytics: "analytics:read"
+        case .writeEvents: "events:write"
+        case .readMembers: "members:read"
+        case .manageMembers: "members:write"
+        case .manageKeys: "keys:write"
+        case .readSettings: "settings:read"
+        case .manageSettings: "settings:write"
+        case .readAudit: "audit:read"
+        }
+    }
+
+    /// Every scope that a key can be given.
+    public static let scopes: [String] = Permission.allCases.map(\.scope).filter { !$0.isEmpty } + ["*"]
+
+    /// `roles` as PostgreSQL receives them, made once.
+    var roleNames: [String] { Permission.namesByPermission[self]! }
+    private static let namesByPermission: [Permission: [String]] = Dictionary(
+        uniqueKeysWithValues: Permission.allCases.map { ($0, $0.roles.map(\.rawValue)) })
+}
