@@ -46,7 +46,7 @@ let package = Package(
         .target(name: "HTTPClient", dependencies: ["CCurl"]),
 
         // What every feature needs, learned once.
-        .target(name: "Runtime", dependencies: ["JSON", "PostgreSQL", "Vocabulary"]),
+        .target(name: "Runtime", dependencies: ["JSON", "Secrets", "Vocabulary"]),
         .target(name: "Web", dependencies: ["FastCGI", "JSON", "PostgreSQL", "Runtime", "Secrets", "Vocabulary"]),
         .target(name: "Jobs", dependencies: ["JSON", "PostgreSQL", "Runtime", "Vocabulary"]),
 

@@ -152,7 +152,7 @@ struct Exchange {
     private func record(_ call: Call?, _ status: Int, _ outcome: String) {
         let seconds = Instant.now().seconds(since: startedAt)
         server.metrics.record(status: status, seconds: seconds)
-        guard server.configuration.logLevel <= .info || status >= 500 else { return }
+        guard Log.isOn(.info) else { return }
         var fields: [(String, LogValue)] = [
             ("request_id", .string(requestID)), ("method", .string(request.method)),
             // The route, not the path: paths hold ids, and those of /u and /l are secrets.

@@ -38,6 +38,7 @@ public func serve(_ area: String, _ routes: [Route]) {
     }
     let context = ServerContext(area: area, configuration: configuration, routes: routes)
     do {
+        Log.setLevel(configuration.logLevel)
         try FastCGIServer(threads: configuration.threads).run {
             // Connects on first use: a database that is away makes a request wait, not the process fail.
             let db = Connection(lazily: configuration.database, applicationName: "muster-\(area)")
