@@ -39,9 +39,9 @@ let package = Package(
 
         // Wrappers: each hides one C library or one protocol.
         .target(name: "Vocabulary"),
-        .target(name: "FastCGI", dependencies: ["CFastCGI"]),
+        .target(name: "FastCGI", dependencies: ["CFastCGI", "Vocabulary"]),
         .target(name: "JSON", dependencies: ["CJansson", "Vocabulary"]),
-        .target(name: "PostgreSQL", dependencies: ["CPostgreSQL", "JSON", "Vocabulary"]),
+        .target(name: "PostgreSQL", dependencies: ["CPostgreSQL", "JSON", "Secrets", "Vocabulary"]),
         .target(name: "Secrets", dependencies: ["CSodium", crypto]),
         .target(name: "HTTPClient", dependencies: ["CCurl"]),
 

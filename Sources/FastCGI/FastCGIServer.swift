@@ -11,6 +11,7 @@
 internal import CFastCGI
 internal import Glibc
 internal import Synchronization
+internal import Vocabulary
 
 /// Serves a listening socket until SIGTERM or SIGINT.
 public final class FastCGIServer: Sendable {
@@ -220,23 +221,4 @@ private func monotonicSeconds() -> Double {
     var time = timespec()
     clock_gettime(CLOCK_MONOTONIC, &time)
     return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
-}
-
-/// A detached thread with a stack that a deep JSON document cannot exhaust.
-private func startThread(_ body: @escaping @Sendable () -> Void) {
-    final class Box: Sendable {
-        let body: @Sendable () -> Void
-        init(_ body: @escaping @Sendable () -> Void) { self.body = body }
-    }
-    var attributes = pthread_attr_t()
-    pthread_attr_init(&attributes)
-    pthread_attr_setstacksize(&attributes, 4 << 20)
-    pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
-    var thread = pthread_t()
-    let result = pthread_create(&thread, &attributes, { argument in
-        Unmanaged<Box>.fromOpaque(argument!).takeRetainedValue().body()
-        return nil
-    }, Unmanaged.passRetained(Box(body)).toOpaque())
-    precondition(result == 0, "cannot start a thread: \(result)")
-    pthread_attr_destroy(&attributes)
 }

@@ -1,0 +1,79 @@
+internal import JSON
+internal import PostgreSQL
+internal import Vocabulary
+
+enum JobSQL {
+    /// A key that an open job of that kind has already gives that job's id instead of a second job.
+    static let enqueue = Statement<JobID, String, JSONValue, String?, Instant?, Int, UserID?>("""
+        WITH made AS (
+            INSERT INTO jobs (workspace_id, kind, payload, key, run_at, max_attempts, created_by)
+            VALUES (current_workspace(), $1, $2, $3, coalesce($4, now()), $5, $6)
+            ON CONFLICT (workspace_id, kind, key) WHERE state IN ('queued', 'running') DO NOTHING
+            RETURNING id)
+        SELECT id FROM made
+        UNION ALL
+        SELECT id FROM jobs
+         WHERE workspace_id = current_workspace() AND kind = $1 AND key = $3 AND state IN ('queued', 'running')
+         LIMIT 1
+        """)
+
+    static let notify = Statement<Bool>("SELECT pg_notify('muster_jobs', '') IS NULL")
+
+    static let claim = Statement<ClaimedJob, [String], Double>("""
+        SELECT workspace_id, id, kind, payload, attempt, max_attempts, lease_token FROM claim_job($1, $2)
+        """)
+
+    static let secondsUntilDue = Statement<Double?, [String]>("SELECT seconds_until_job_due($1)")
+
+    /// Zero rows: the lease is lost, and with it the right to write.
+    static let holdLease = Statement<Bool, JobID, UUID, Double>("""
+        UPDATE jobs SET lease_until = now() + make_interval(secs => $3)
+         WHERE workspace_id = current_workspace() AND id = $1 AND lease_token = $2 AND state = 'running'
+        RETURNING cancel_requested_at IS NOT NULL
+        """)
+
+    static let progress = Statement<Bool, JobID, UUID, Double, Double, JSONValue?>("""
+        UPDATE jobs SET progress = $3, lease_until = now() + make_interval(secs => $4), result = coalesce($5, result)
+         WHERE workspace_id = current_workspace() AND id = $1 AND lease_token = $2 AND state = 'running'
+        RETURNING cancel_requested_at IS NOT NULL
+        """)
+
+    static let succeed = Statement<Int, JobID, UUID, JSONValue>("""
+        UPDATE jobs SET state = 'succeeded', progress = 1, result = $3, problem = NULL, finished_at = now(),
+                        lease_token = NULL, lease_until = NULL
+         WHERE workspace_id = current_workspace() AND id = $1 AND lease_token = $2 AND state = 'running'
+        """)
+
+    static let end = Statement<Int, JobID, UUID, String, JSONValue>("""
+        UPDATE jobs SET state = $3, problem = $4, finished_at = now(), lease_token = NULL, lease_until = NULL
+         WHERE workspace_id = current_workspace() AND id = $1 AND lease_token = $2 AND state = 'running'
+        """)
+
+    static let retry = Statement<Int, JobID, UUID, Double, JSONValue?, Int>("""
+        UPDATE jobs SET state = 'queued', run_at = now() + make_interval(secs => $3), problem = $4,
+                        attempt = attempt - $5, lease_token = NULL, lease_until = NULL
+         WHERE workspace_id = current_workspace() AND id = $1 AND lease_token = $2 AND state = 'running'
+        """)
+
+    static let rescue = Statement<Int>("SELECT rescue_jobs()")
+}
+
+/// A job that this process holds the lease of.
+struct ClaimedJob: RowDecodable {
+    let workspace: WorkspaceID
+    let id: JobID
+    let kind: String
+    let payload: JSONValue
+    let attempt: Int
+    let maximumAttempts: Int
+    let lease: UUID
+    init(_ row: borrowing Row) throws(PostgresError) {
+        workspace = try row["workspace_id"]
+        id = try row["id"]
+        kind = try row["kind"]
+        payload = try row["payload"]
+        attempt = try row["attempt"]
+        maximumAttempts = try row["max_attempts"]
+        lease = try row["lease_token"]
+    }
+}

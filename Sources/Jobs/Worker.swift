@@ -1,0 +1,237 @@
+// The worker process: threads that take jobs, and loops that watch over queues of their own.
+internal import Glibc
+internal import JSON
+public import PostgreSQL
+public import Runtime
+internal import Synchronization
+internal import Vocabulary
+
+/// A thread of its own beside the job threads: sending, settling receipts.
+public struct WorkerLoop: Sendable {
+    public let name: String
+    /// How many threads run it.
+    public let threads: Int
+    /// Called once on each thread; the closure it gives does one round and says after how many seconds it wants the
+    /// next one. 0: at once, there is more to do.
+    public let make: @Sendable (WorkerContext) -> (() throws -> Double)
+    public init(_ name: String, threads: Int = 1, make: @escaping @Sendable (WorkerContext) -> (() throws -> Double)) {
+        self.name = name
+        self.threads = threads
+        self.make = make
+    }
+}
+
+/// What a loop works with; owned by its thread.
+public final class WorkerContext {
+    public let db: Connection
+    public let configuration: Configuration
+    private let stopping: @Sendable () -> Bool
+    init(_ configuration: Configuration, _ name: String, _ stopping: @escaping @Sendable () -> Bool) {
+        self.configuration = configuration
+        self.stopping = stopping
+        db = Connection(lazily: configuration.database, applicationName: "muster-worker \(name)")
+    }
+    public var isStopping: Bool { stopping() }
+}
+
+/// A maintenance chore: idempotent, in short batches.
+public struct Chore: Sendable {
+    public let name: String
+    public let summary: String
+    /// - Returns: what was done, counted.
+    public let run: @Sendable (Connection) throws -> [(String, Int)]
+    public init(_ name: String, _ summary: String, run: @escaping @Sendable (Connection) throws -> [(String, Int)]) {
+        self.name = name
+        self.summary = summary
+        self.run = run
+    }
+}
+
+/// Seconds before attempt `attempt + 1`: 2 s doubling to 5 minutes, half of it by chance.
+func retrySeconds(after attempt: Int) -> Double {
+    min(300, pow(2, Double(min(attempt, 12)))) * Double.random(in: 0.5...1)
+}
+
+/// Runs jobs and loops until SIGTERM; then each thread finishes its step, and leases are given back.
+public func runWorker(handlers: [JobHandler], loops: [WorkerLoop]) {
+    let configuration: Configuration
+    do {
+        configuration = try Configuration.load()
+    } catch {
+        Log.error("configuration", [("faults", .string("\(error)"))])
+        exit(78)
+    }
+    Log.setLevel(configuration.logLevel)
+    Worker(configuration, handlers, loops).run()
+}
+
+final class Worker: Sendable {
+    private let configuration: Configuration
+    private let handlers: [String: JobHandler]
+    private let loops: [WorkerLoop]
+    private let isStopping = Atomic<Bool>(false)
+    private let running = Atomic<Int>(0)
+
+    init(_ configuration: Configuration, _ handlers: [JobHandler], _ loops: [WorkerLoop]) {
+        self.configuration = configuration
+        self.handlers = Dictionary(uniqueKeysWithValues: handlers.map { ($0.kind, $0) })
+        self.loops = loops
+    }
+
+    func run() {
+        var signals = sigset_t()
+        sigemptyset(&signals)
+        sigaddset(&signals, SIGTERM)
+        sigaddset(&signals, SIGINT)
+        pthread_sigmask(SIG_BLOCK, &signals, nil)
+        signal(SIGPIPE, SIG_IGN)
+        for _ in 0..<configuration.workerThreads { thread { self.takeJobs() } }
+        thread { self.rescue() }
+        for loop in loops {
+            for _ in 0..<loop.threads { thread { self.go(round: loop) } }
+        }
+        Log.notice("worker started", [("threads", .integer(running.load(ordering: .relaxed)))])
+        var received: Int32 = 0
+        sigwait(&signals, &received)
+        isStopping.store(true, ordering: .sequentiallyConsistent)
+        // Steps are short; what is cut off after this is rescued like after a crash.
+        for _ in 0..<600 where running.load(ordering: .acquiring) > 0 { usleep(50_000) }
+        Log.notice("worker stopped", [("left", .integer(running.load(ordering: .relaxed)))])
+    }
+
+    // MARK: Threads
+
+    private func takeJobs() {
+        let db = Connection(lazily: configuration.database, applicationName: "muster-worker jobs")
+        let kinds = Array(handlers.keys)
+        var isListening = false
+        while !isStopping.load(ordering: .relaxed) {
+            do {
+                if !isListening {
+                    try db.listen("muster_jobs")
+                    isListening = true
+                }
+                if let claimed = try db.first(JobSQL.claim, kinds, JobContext.leaseSeconds) {
+                    perform(claimed, db)
+                } else {
+                    let due = try db.one(JobSQL.secondsUntilDue, kinds) ?? 1
+                    _ = try db.waitForNotification(timeoutSeconds: min(1, max(0.02, due)))
+                }
+            } catch {
+                isListening = false
+                pause(error, "jobs")
+            }
+        }
+    }
+
+    private func rescue() {
+        let db = Connection(lazily: configuration.database, applicationName: "muster-worker rescue")
+        while !isStopping.load(ordering: .relaxed) {
+            do {
+                let rescued = try db.one(JobSQL.rescue)
+                if rescued > 0 { Log.warning("jobs rescued", [("count", .integer(rescued))]) }
+            } catch { pause(error, "rescue") }
+            sleep(seconds: 5)
+        }
+    }
+
+    private func go(round loop: WorkerLoop) {
+        let context = WorkerContext(configuration, loop.name) { self.isStopping.load(ordering: .relaxed) }
+        let round = loop.make(context)
+        while !isStopping.load(ordering: .relaxed) {
+            do {
+                let seconds = try round()
+                if seconds > 0 { sleep(seconds: seconds) }
+            } catch { pause(error, loop.name) }
+        }
+    }
+
+    // MARK: One job
+
+    private func perform(_ claimed: ClaimedJob, _ db: Connection) {
+        guard let handler = handlers[claimed.kind] else { return }
+        let context = JobContext(claimed, db) { self.isStopping.load(ordering: .relaxed) }
+        let started = Instant.now()
+        var outcome = "succeeded"
+        do {
+            let result = try handler.run(context)
+            try settle(context) { db in try db.run(JobSQL.succeed, context.job, context.lease, result) }
+        } catch {
+            outcome = fail(context, claimed, error)
+        }
+        Log.info("job", [
+            ("kind", .string(claimed.kind)), ("job", .string(claimed.id.description)), ("outcome", .string(outcome)),
+            ("attempt", .integer(claimed.attempt)), ("seconds", .real(Instant.now().seconds(since: started))),
+        ])
+    }
+
+    /// Decides what an error means, and says it in the job.
+    private func fail(_ context: JobContext, _ claimed: ClaimedJob, _ error: any Error) -> String {
+        do {
+            switch error {
+            case let snooze as JobSnooze:
+                try settle(context) { db in try db.run(JobSQL.retry, context.job, context.lease, snooze.seconds, nil, 1) }
+                return "snoozed"
+            case is JobCancelled:
+                let problem: JSONValue = ["code": "cancelled", "detail": "Somebody asked for it to stop."]
+                try settle(context) { db in try db.run(JobSQL.end, context.job, context.lease, "cancelled", problem) }
+                return "cancelled"
+            case is JobLost: return "lost"
+            case let failure as JobFailure where !failure.retry || claimed.attempt >= claimed.maximumAttempts:
+                let problem: JSONValue = ["code": .string(failure.code), "detail": .string(failure.detail)]
+                try settle(context) { db in try db.run(JobSQL.end, context.job, context.lease, "failed", problem) }
+                return "failed"
+            default:
+                if !(error is JobFailure) {
+                    Log.error("job failed", [
+                        ("job", .string(claimed.id.description)), ("kind", .string(claimed.kind)),
+                        ("error", .string(String(describing: error))),
+                    ])
+                }
+                let problem: JSONValue = ["code": "internal_error", "detail": "Something went wrong here; it is in our journal under the job's id."]
+                if claimed.attempt >= claimed.maximumAttempts {
+                    try settle(context) { db in try db.run(JobSQL.end, context.job, context.lease, "failed", problem) }
+                    return "failed"
+                }
+                let seconds = retrySeconds(after: claimed.attempt)
+                try settle(context) { db in try db.run(JobSQL.retry, context.job, context.lease, seconds, problem, 0) }
+                return "retried"
+            }
+        } catch {
+            // The database is away or the lease is lost: the rescue finds the job when its lease ends.
+            return "unsettled"
+        }
+    }
+
+    private func settle(_ context: JobContext, _ work: (Connection) throws -> Int) throws {
+        try context.db.transaction { db in
+            try db.setWorkspace(context.workspace)
+            if try work(db) == 0 { throw JobLost() }
+        }
+    }
+
+    // MARK: Small things
+
+    private func pause(_ error: any Error, _ name: String) {
+        Log.warning("worker round failed", [("name", .string(name)), ("error", .string(String(describing: error)))])
+        sleep(seconds: Double.random(in: 0.3...0.8))
+    }
+
+    /// In short naps, so that a stop is noticed.
+    private func sleep(seconds: Double) {
+        var left = seconds
+        while left > 0, !isStopping.load(ordering: .relaxed) {
+            let nap = min(left, 0.1)
+            usleep(UInt32(nap * 1_000_000))
+            left -= nap
+        }
+    }
+
+    private func thread(_ body: @escaping @Sendable () -> Void) {
+        running.wrappingAdd(1, ordering: .sequentiallyConsistent)
+        startThread { [self] in
+            body()
+            running.wrappingSubtract(1, ordering: .releasing)
+        }
+    }
+}

@@ -1,0 +1,55 @@
+-- Why: workers claim jobs of all workspaces, which row-level security keeps from them; these functions do that and
+-- nothing else.
+-- Locks: nothing, everything is new.
+
+-- Leases the job that is due longest, of one of these kinds. Workspaces take turns: one with a running job of the
+-- kind waits behind those with none, so that a flood of one does not starve the others.
+CREATE FUNCTION claim_job(kinds text[], lease_seconds double precision)
+RETURNS TABLE (workspace_id uuid, id uuid, kind text, payload jsonb, attempt int, max_attempts int, lease_token uuid)
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, public
+AS $$
+    UPDATE jobs j
+       SET state = 'running', attempt = j.attempt + 1, lease_token = gen_random_uuid(),
+           lease_until = now() + make_interval(secs => lease_seconds), started_at = coalesce(j.started_at, now())
+      FROM (SELECT q.workspace_id, q.id FROM jobs q
+             WHERE q.state = 'queued' AND q.run_at <= now() AND q.kind = ANY (kinds)
+             ORDER BY (SELECT count(*) FROM jobs r WHERE r.workspace_id = q.workspace_id AND r.state = 'running'),
+                      q.run_at, q.id
+             LIMIT 1 FOR UPDATE SKIP LOCKED) due
+     WHERE j.workspace_id = due.workspace_id AND j.id = due.id
+    RETURNING j.workspace_id, j.id, j.kind, j.payload, j.attempt, j.max_attempts, j.lease_token
+$$;
+
+-- How long a worker may sleep: 0 when a job is due, NULL when none waits.
+CREATE FUNCTION seconds_until_job_due(kinds text[]) RETURNS double precision
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public
+AS $$
+    SELECT greatest(0, extract(epoch FROM min(run_at) - now()))::double precision
+      FROM jobs WHERE state = 'queued' AND kind = ANY (kinds)
+$$;
+
+-- Jobs whose worker died: back into the queue, or failed when they have been tried often enough.
+CREATE FUNCTION rescue_jobs() RETURNS bigint
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, public
+AS $$
+    WITH dead AS (
+        SELECT workspace_id, id FROM jobs WHERE state = 'running' AND lease_until < now() LIMIT 1000 FOR UPDATE SKIP LOCKED),
+    saved AS (
+        UPDATE jobs j
+           SET state = CASE WHEN j.attempt >= j.max_attempts THEN 'failed' ELSE 'queued' END,
+               finished_at = CASE WHEN j.attempt >= j.max_attempts THEN now() END,
+               problem = jsonb_build_object('code', 'worker_lost', 'detail', 'The worker stopped in the middle.'),
+               run_at = now(), lease_token = NULL, lease_until = NULL
+          FROM dead WHERE j.workspace_id = dead.workspace_id AND j.id = dead.id
+        RETURNING 1)
+    SELECT count(*) FROM saved
+$$;
+
+-- Workspaces that workers may look after one by one.
+CREATE FUNCTION active_workspaces() RETURNS SETOF uuid
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public
+AS $$ SELECT id FROM workspaces WHERE suspended_at IS NULL ORDER BY id $$;
+
+GRANT EXECUTE ON FUNCTION claim_job(text[], double precision), seconds_until_job_due(text[]), rescue_jobs()
+    TO muster_worker, muster_maintenance;
+GRANT EXECUTE ON FUNCTION active_workspaces() TO muster_worker, muster_maintenance;
