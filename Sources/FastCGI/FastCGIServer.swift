@@ -38,9 +38,10 @@ public final class FastCGIServer: Sendable {
         poller = epoll_create1(Int32(EPOLL_CLOEXEC))
         stopEvent = eventfd(0, Int32(EFD_CLOEXEC | EFD_NONBLOCK))
         finished = eventfd(0, Int32(EFD_CLOEXEC | EFD_SEMAPHORE))
-        // Several workers may see one connection: the late ones must not wait in accept.
+        // A client may have left between the event and accept, which must not wait then.
         _ = fcntl(listener, F_SETFL, fcntl(listener, F_GETFL) | O_NONBLOCK)
-        watch(listener, EPOLLIN.rawValue | EPOLLEXCLUSIVE.rawValue)
+        // One-shot: one connection wakes one worker, which arms it again once it has accepted.
+        watch(listener, EPOLLIN.rawValue | EPOLLONESHOT.rawValue)
         watch(stopEvent, EPOLLIN.rawValue)
     }
 
@@ -123,11 +124,12 @@ public final class FastCGIServer: Sendable {
             if descriptor == stopEvent { continue }
             if descriptor == listener {
                 let connection = accept(listener, nil, nil)
-                guard connection >= 0 else {
-                    // Out of descriptors: whoever waits in the backlog must not make this loop spin.
-                    if errno == EMFILE || errno == ENFILE { usleep(10_000) }
-                    continue
+                // Out of descriptors: whoever waits in the backlog must not make this loop spin.
+                if connection < 0, errno == EMFILE || errno == ENFILE { usleep(10_000) }
+                if !isDraining.load(ordering: .relaxed) {
+                    watch(listener, EPOLLIN.rawValue | EPOLLONESHOT.rawValue, EPOLL_CTL_MOD)
                 }
+                guard connection >= 0 else { continue }
                 limitTransfers(connection)
                 var byte: UInt8 = 0
                 if recv(connection, &byte, 1, Int32(MSG_PEEK | MSG_DONTWAIT)) < 0, errno == EAGAIN {
@@ -165,6 +167,8 @@ public final class FastCGIServer: Sendable {
         isNew: Bool
     ) {
         request.pointee.ipcFd = connection
+        // Accept first finishes the request before, and would close what we just put in.
+        request.pointee.keepConnection = 1
         // Parses the records that are there. A malformed or ended connection is closed by libfcgi, which then tries to
         // accept another one, fails for lack of a socket and returns an error.
         guard FCGX_Accept_r(request) == 0 else {

@@ -119,7 +119,7 @@ struct Exchange {
     private func write(_ response: inout Response) -> String {
         var head: [UInt8] = []
         head.reserveCapacity(512)
-        head += "Status: \(response.status)\r\n".utf8
+        head += "Status: \(response.status) \(reason(response.status))\r\n".utf8
         if let type = response.contentType { head += "Content-Type: \(type)\r\n".utf8 }
         for (name, value) in response.headers {
             // A line break in a value would start a header of somebody else's choosing.
@@ -186,5 +186,30 @@ struct Exchange {
             parts[1].contains(where: { $0 != "0" }), parts[2].contains(where: { $0 != "0" })
         else { return nil }
         return String(parts[1])
+    }
+}
+
+/// Reason phrases (RFC 9110, section 15); decoration, but people read them.
+private func reason(_ status: Int) -> String {
+    switch status {
+    case 200: "OK"
+    case 201: "Created"
+    case 202: "Accepted"
+    case 204: "No Content"
+    case 400: "Bad Request"
+    case 401: "Unauthorized"
+    case 403: "Forbidden"
+    case 404: "Not Found"
+    case 405: "Method Not Allowed"
+    case 409: "Conflict"
+    case 412: "Precondition Failed"
+    case 413: "Content Too Large"
+    case 415: "Unsupported Media Type"
+    case 422: "Unprocessable Content"
+    case 429: "Too Many Requests"
+    case 500: "Internal Server Error"
+    case 503: "Service Unavailable"
+    case 507: "Insufficient Storage"
+    default: "Status"
     }
 }
