@@ -120,21 +120,21 @@ extension Connection {
         if let failed { throw failed }
     }
 
-    /// Begins to receive a channel's notifications; ends with the connection.
+    /// Begins to receive a channel's notifications, on this session and those that replace it.
     public func listen(_ channel: String) throws(PostgresError) {
-        let handle = try live()
-        guard let quoted = PQescapeIdentifier(handle, channel, channel.utf8.count) else { throw .outOfMemory }
-        defer { PQfreemem(quoted) }
-        try execute("LISTEN \(String(cString: quoted))")
+        try execute("LISTEN \(quotedIdentifier(channel))")
+        if !channels.contains(channel) { channels.append(channel) }
     }
 
-    /// Waits for a notification. `nil` after the time-out.
-    /// - Throws: `.connectionLost` once; the caller listens again on the next connection.
-    public func waitForNotification(timeoutSeconds: Double) throws(PostgresError) -> Notification? {
+    /// Waits for a notification. `nil` after the time-out, or once `descriptor` is readable.
+    /// - Throws: `.connectionLost`; what was sent meanwhile is lost, so look for yourself after the next connection.
+    public func waitForNotification(
+        timeoutSeconds: Double, orReadable descriptor: Int32 = -1
+    ) throws(PostgresError) -> Notification? {
         let handle = try live()
         let deadline = Instant.now() + timeoutSeconds
         while true {
-            guard PQconsumeInput(handle) == 1 else { throw .connectionLost }
+            guard PQconsumeInput(handle) == 1, PQstatus(handle) == CONNECTION_OK else { throw .connectionLost }
             if let notify = PQnotifies(handle) {
                 defer { PQfreemem(notify) }
                 return Notification(
@@ -142,8 +142,12 @@ extension Connection {
             }
             let left = deadline.seconds(since: .now())
             guard left > 0 else { return nil }
-            var descriptor = pollfd(fd: PQsocket(handle), events: Int16(POLLIN), revents: 0)
-            if poll(&descriptor, 1, Int32(left * 1000) + 1) < 0, errno != EINTR { throw .connectionLost }
+            var sources = [
+                pollfd(fd: PQsocket(handle), events: Int16(POLLIN), revents: 0),
+                pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0),
+            ]
+            if poll(&sources, 2, Int32(min(left, 86_400) * 1000) + 1) < 0, errno != EINTR { throw .connectionLost }
+            if sources[1].revents != 0 { return nil }
         }
     }
 }

@@ -43,18 +43,29 @@ extension Connection {
     }
 
     /// A statement whose text is made at run time: compiled rules. Values are parameters as ever.
-    public func dynamic<Output: RowDecodable>(_ sql: String, _ values: [SQLValue]) throws(PostgresError) -> [Output] {
-        let result = try perform(sql, values)
+    /// - Parameter prepare: keeps it prepared, for text that this connection will see again; the last 32 are kept.
+    public func dynamic<Output: RowDecodable>(
+        _ sql: String, _ values: [SQLValue], prepare: Bool = false
+    ) throws(PostgresError) -> [Output] {
+        let result = try perform(sql, values, prepare: prepare)
         defer { PQclear(result) }
         return try rows(of: result)
     }
 
     /// As `dynamic`, for its effect. Returns rows affected.
     @discardableResult
-    public func runDynamic(_ sql: String, _ values: [SQLValue]) throws(PostgresError) -> Int {
-        let result = try perform(sql, values)
+    public func runDynamic(_ sql: String, _ values: [SQLValue], prepare: Bool = false) throws(PostgresError) -> Int {
+        let result = try perform(sql, values, prepare: prepare)
         defer { PQclear(result) }
         return affected(result)
+    }
+
+    /// Prepares a statement without running it: whether the schema knows everything that it names.
+    public func validate<Output, each Input>(_ statement: Statement<Output, repeat each Input>) throws(PostgresError) {
+        let handle = try live()
+        let result = PQprepare(handle, "", statement.sql, 0, nil)
+        defer { PQclear(result) }
+        _ = try checked(result, handle, statement.sql)
     }
 
     /// One or more statements without parameters, by the simple protocol: migrations, SET, LISTEN.
@@ -93,6 +104,7 @@ extension Connection {
         _ statement: Statement<Output, repeat each Input>, _ parameters: Parameters
     ) throws(PostgresError) -> OpaquePointer {
         let handle = try live()
+        try parameters.check(statement.sql)
         if !isPrepared(statement.id) {
             let result = PQprepare(handle, statement.name, statement.sql, 0, nil)
             defer { PQclear(result) }
@@ -110,10 +122,14 @@ extension Connection {
         }
     }
 
-    private func perform(_ sql: String, _ values: [SQLValue]) throws(PostgresError) -> OpaquePointer {
+    private func perform(_ sql: String, _ values: [SQLValue], prepare: Bool) throws(PostgresError) -> OpaquePointer {
         let handle = try live()
-        let result = Parameters(values).withPointers { count, values, lengths, formats in
-            PQexecParams(handle, sql, count, nil, values, lengths, formats, 0)
+        let parameters = Parameters(values)
+        try parameters.check(sql)
+        let name = prepare ? try dynamicName(sql, handle) : nil
+        let result = parameters.withPointers { count, values, lengths, formats in
+            if let name { return PQexecPrepared(handle, name, count, values, lengths, formats, 0) }
+            return PQexecParams(handle, sql, count, nil, values, lengths, formats, 0)
         }
         do {
             return try checked(result, handle, sql)
@@ -121,6 +137,17 @@ extension Connection {
             PQclear(result)
             throw error
         }
+    }
+
+    private func dynamicName(_ sql: String, _ handle: OpaquePointer) throws(PostgresError) -> String {
+        if let known = dynamicStatements.first(where: { $0.sql == sql }) { return known.name }
+        if dynamicStatements.count == 32 { try execute("DEALLOCATE \(dynamicStatements.removeFirst().name)") }
+        let name = "d\(StatementIDs.next())"
+        let result = PQprepare(handle, name, sql, 0, nil)
+        defer { PQclear(result) }
+        _ = try checked(result, handle, sql)
+        dynamicStatements.append((sql, name))
+        return name
     }
 
     /// - Returns: the result, when it is a good one. The caller clears it either way.
@@ -136,11 +163,16 @@ extension Connection {
     func failure(_ result: OpaquePointer, _ handle: OpaquePointer, _ sql: String) -> PostgresError {
         func field(_ code: Int32) -> String? { PQresultErrorField(result, code).map { String(cString: $0) } }
         // FATAL errors come with a state, then the connection is gone: the connection is what matters.
-        guard PQstatus(handle) == CONNECTION_OK, let state = field(pgDiagSQLState) else { return .connectionLost }
+        guard PQstatus(handle) == CONNECTION_OK, let code = field(pgDiagSQLState) else { return .connectionLost }
+        let state = SQLState(rawValue: code)
+        // "cached plan must not change result type", after a migration; and names that somebody deallocated.
+        if state == .featureNotSupported || state == .invalidStatementName { isStale = true }
+        let message = field(pgDiagMessagePrimary) ?? ""
         return .statement(
-            SQLState(rawValue: state),
+            state,
             Evidence(
-                sql: sql, message: field(pgDiagMessagePrimary) ?? "", constraint: field(pgDiagConstraintName),
-                table: field(pgDiagTableName), position: field(pgDiagStatementPosition).flatMap { Int($0) }))
+                sql: sql, message: SQLState.dataException ~= state ? withoutQuotedText(message) : message,
+                constraint: field(pgDiagConstraintName), table: field(pgDiagTableName),
+                position: field(pgDiagStatementPosition).flatMap { Int($0) }))
     }
 }

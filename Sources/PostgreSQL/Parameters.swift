@@ -4,6 +4,7 @@ struct Parameters {
     private var offsets: [Int] = []
     private var lengths: [Int32] = []
     private var formats: [Int32] = []
+    private var holdsNUL = false
 
     init() {}
     init(_ values: [SQLValue]) {
@@ -18,9 +19,9 @@ struct Parameters {
             formats.append(0)
         case .text(let text):
             offsets.append(buffer.count)
-            // PostgreSQL's text cannot hold U+0000; it would end the parameter early.
             let before = buffer.count
             buffer.append(contentsOf: text.utf8)
+            if buffer[before...].contains(0) { holdsNUL = true }
             lengths.append(Int32(buffer.count - before))
             formats.append(0)
             buffer.append(0)
@@ -30,6 +31,13 @@ struct Parameters {
             lengths.append(Int32(bytes.count))
             formats.append(1)
             buffer.append(0)
+        }
+    }
+
+    /// PostgreSQL's text cannot hold U+0000; libpq would silently end the parameter there.
+    func check(_ sql: String) throws(PostgresError) {
+        guard !holdsNUL else {
+            throw .statement(.characterNotInRepertoire, Evidence(sql: sql, message: "a text holds U+0000"))
         }
     }
 

@@ -42,6 +42,7 @@ public final class Pipeline {
         _ id: Int, _ name: String, _ sql: String, _ parameters: Parameters,
         _ receive: @escaping (OpaquePointer) throws(PostgresError) -> Void
     ) throws(PostgresError) {
+        try parameters.check(sql)
         isSynchronised = false
         if !connection.isPrepared(id), !steps.contains(where: { if case .prepare(id, _) = $0 { true } else { false } }) {
             guard PQsendPrepare(handle, name, sql, 0, nil) == 1 else { throw .connectionLost }

@@ -1,5 +1,6 @@
 // Rows on their way out of libpq: read where they lie, copied once.
 internal import CPostgreSQL
+internal import Glibc
 public import JSON
 public import Vocabulary
 
@@ -27,9 +28,21 @@ public struct Row: ~Copyable {
 
     public subscript<T: SQLDecodable>(_ column: String) -> T {
         get throws(PostgresError) {
-            let index = PQfnumber(result, column)
+            let index = position(of: column)
             guard index >= 0 else { throw .column(name: column, expected: T.sqlName, found: "no such column") }
             return try decode(index)
+        }
+    }
+
+    /// PQfnumber copies and folds the name for each call; names of ours are as they are. -1: no such column.
+    private func position(of column: String) -> Int32 {
+        var column = column
+        return column.withUTF8 { wanted in
+            for index in 0..<PQnfields(result) {
+                let name = PQfname(result, index)!
+                if strncmp(name, wanted.baseAddress!, wanted.count) == 0, name[wanted.count] == 0 { return index }
+            }
+            return -1
         }
     }
 
@@ -60,6 +73,7 @@ extension RowDecodable where Self: SQLDecodable {
 }
 extension String: RowDecodable {}
 extension Int: RowDecodable {}
+extension Int32: RowDecodable {}
 extension Int64: RowDecodable {}
 extension Double: RowDecodable {}
 extension Bool: RowDecodable {}
@@ -67,7 +81,21 @@ extension UUID: RowDecodable {}
 extension ID: RowDecodable {}
 extension Instant: RowDecodable {}
 extension Day: RowDecodable {}
+extension Channel: RowDecodable {}
 extension JSONValue: RowDecodable {}
 extension JSONText: RowDecodable {}
 extension Array: RowDecodable where Element: SQLDecodable {}
 extension Optional: RowDecodable where Wrapped: SQLDecodable {}
+
+/// A row whose columns are read in order, for statements too small to deserve a type.
+public struct Columns<each Value: SQLDecodable>: RowDecodable {
+    public let values: (repeat each Value)
+    public init(_ row: borrowing Row) throws(PostgresError) {
+        var index = 0
+        func next<T: SQLDecodable>(_ row: borrowing Row, _: T.Type) throws(PostgresError) -> T {
+            defer { index += 1 }
+            return try row[index: index]
+        }
+        values = (repeat try next(row, (each Value).self))
+    }
+}

@@ -23,7 +23,6 @@ enum StatementIDs {
 
 enum Literals {
     static let begin = Statement<Int>("BEGIN")
-    static let commit = Statement<Int>("COMMIT")
     static let setWorkspace = Statement<Bool, String>("SELECT set_workspace($1::uuid) IS NULL")
     static let setTimeout = Statement<String, String>("SELECT set_config('statement_timeout', $1, true)")
 }

@@ -106,10 +106,15 @@ extension Day: SQLEncodable, SQLDecodable {
 }
 extension E164: SQLEncodable { public var sqlValue: SQLValue { .text(description) } }
 extension EmailAddress: SQLEncodable { public var sqlValue: SQLValue { .text(description) } }
-extension Channel: SQLEncodable, SQLDecodable {
+extension Channel: SQLEncodable, SQLDecodable {}
+
+/// Enumerations stored as text declare the conformance and are done.
+extension SQLEncodable where Self: RawRepresentable, RawValue == String {
     public var sqlValue: SQLValue { .text(rawValue) }
+}
+extension SQLDecodable where Self: RawRepresentable, RawValue == String {
     public init?(sqlText text: UnsafeBufferPointer<UInt8>) { self.init(rawValue: String(decoding: text, as: UTF8.self)) }
-    public static var sqlName: String { "channel" }
+    public static var sqlName: String { "\(Self.self)" }
 }
 
 extension JSONValue: SQLEncodable, SQLDecodable {
