@@ -93,11 +93,13 @@ public struct SignedInUser: RowDecodable, Sendable {
     }
 }
 
-struct Lease: RowDecodable {
+struct Lease {
     let granted: Int
     let remaining: Int
     let resetsInSeconds: Int
     let unlimited: Bool
+}
+extension Lease: RowDecodable {
     init(_ row: borrowing Row) throws(PostgresError) {
         granted = try row["granted"]
         remaining = try row["remaining"]
