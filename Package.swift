@@ -68,7 +68,8 @@ let package = Package(
         program("muster-sandbox", ["Web", "HTTPClient", "Messaging"]),
 
         .target(
-            name: "TestSupport", dependencies: ["PostgreSQL", "Web", "Jobs", "HTTPClient"],
+            name: "TestSupport",
+            dependencies: ["HTTPClient", "JSON", "Jobs", "PostgreSQL", "Runtime", "Secrets", "Vocabulary", "Web"],
             path: "Tests/TestSupport"),
         tests("FastCGITests", ["FastCGI"]),
         tests("JSONTests", ["JSON"]),

@@ -1,0 +1,79 @@
+// Two ways to a database: a transaction that is rolled back, and a clone that is dropped.
+import PostgreSQL
+import Synchronization
+
+/// Who a connection is.
+public enum DatabaseRole: String, Sendable, CaseIterable {
+    case superuser = "postgres"
+    case owner = "muster_owner"
+    case responder = "muster_responder"
+    case worker = "muster_worker"
+    case maintenance = "muster_maintenance"
+}
+
+private struct RolledBack: Error {}
+
+/// Runs `body` in a transaction of a migrated database, and rolls it back. Transactions inside are savepoints.
+/// Nothing commits, so nobody else sees what it does: for two connections, NOTIFY or commits take `withOwnDatabase`.
+/// - Parameter role: who acts; `Connection.acting(as:)` changes it for a while.
+public func withDatabase<T>(as role: DatabaseRole = .owner, _ body: (Connection) throws -> T) throws -> T {
+    let cluster = try TestCluster.running()
+    let db = try Connection(cluster.conninfo(.superuser, cluster.shared), applicationName: "muster tests")
+    var value: T?
+    do {
+        try db.transaction { db in
+            try db.act(as: role)
+            value = try body(db)
+            throw RolledBack()
+        }
+    } catch is RolledBack {}
+    guard let value else { throw TestSupportError("the transaction gave nothing") }
+    return value
+}
+
+/// Runs `body` with a database of its own, a clone of the migrated template, and drops it.
+public func withOwnDatabase<T>(_ body: (TestDatabase) throws -> T) throws -> T {
+    let database = try TestDatabase()
+    defer { database.drop() }
+    return try body(database)
+}
+
+/// A migrated database that nobody else uses.
+public final class TestDatabase: Sendable {
+    public let name: String
+    private let cluster: TestCluster
+    private static let count = Atomic<Int>(0)
+
+    /// Prefer `withOwnDatabase`; who calls this calls `drop`.
+    public init() throws {
+        cluster = try TestCluster.running()
+        name = "\(cluster.prefix)_\(Self.count.wrappingAdd(1, ordering: .relaxed).newValue)"
+        let postgres = try Connection(cluster.conninfo(.superuser, "postgres"))
+        try postgres.execute("CREATE DATABASE \(name) OWNER muster_owner TEMPLATE \(cluster.template)")
+    }
+
+    /// For processes that connect by themselves.
+    public func conninfo(as role: DatabaseRole) -> String { cluster.conninfo(role, name) }
+
+    public func connect(as role: DatabaseRole = .owner) throws -> Connection {
+        try Connection(conninfo(as: role), applicationName: "muster tests")
+    }
+
+    public func drop() {
+        guard let postgres = try? Connection(cluster.conninfo(.superuser, "postgres")) else { return }
+        try? postgres.execute("DROP DATABASE IF EXISTS \(name) WITH (FORCE)")
+    }
+}
+
+extension Connection {
+    /// Becomes a role until the transaction ends. Only in `withDatabase`, whose sessions may become anybody.
+    public func act(as role: DatabaseRole) throws { try execute("SET LOCAL ROLE \(role.rawValue)") }
+
+    /// Runs `body` as a role, then goes back to the one before.
+    public func acting<T>(as role: DatabaseRole, _ body: (Connection) throws -> T) throws -> T {
+        let before: [String] = try dynamic("SELECT current_user::text", [])
+        try act(as: role)
+        defer { try? execute("SET LOCAL ROLE \(before[0])") }
+        return try body(self)
+    }
+}
