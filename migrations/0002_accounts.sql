@@ -59,7 +59,7 @@ CREATE TABLE invitations (
     id uuid NOT NULL DEFAULT uuid_v7(),
     email text NOT NULL,
     role text NOT NULL,
-    token_hash bytea NOT NULL UNIQUE,
+    token_hash bytea NOT NULL,
     invited_by uuid REFERENCES users ON DELETE SET NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
     expires_at timestamptz NOT NULL DEFAULT now() + interval '7 days',
@@ -68,6 +68,9 @@ CREATE TABLE invitations (
     PRIMARY KEY (workspace_id, id),
     CONSTRAINT role_is_known CHECK (role IN ('owner', 'admin', 'manager', 'member', 'viewer', 'client'))
 );
+-- Looked up before a workspace is known, so not a unique key: those begin with the workspace. 178 random bits are
+-- unique by themselves.
+CREATE INDEX invitations_by_token ON invitations (token_hash);
 SELECT protect('invitations');
 
 CREATE TABLE sessions (
@@ -91,7 +94,7 @@ CREATE TABLE api_keys (
     id uuid NOT NULL DEFAULT uuid_v7(),
     name text NOT NULL,
     prefix text NOT NULL,
-    secret_hash bytea NOT NULL UNIQUE,
+    secret_hash bytea NOT NULL,
     scopes text[] NOT NULL,
     created_by uuid REFERENCES users ON DELETE SET NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
@@ -101,6 +104,7 @@ CREATE TABLE api_keys (
     PRIMARY KEY (workspace_id, id),
     CONSTRAINT secret_hash_is_sha256 CHECK (length(secret_hash) = 32)
 );
+CREATE INDEX api_keys_by_secret ON api_keys (secret_hash);
 SELECT protect('api_keys');
 
 CREATE TABLE audit_log (
