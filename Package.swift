@@ -11,10 +11,9 @@ func program(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
     .executableTarget(name: name, dependencies: dependencies, path: "Sources/\(name)")
 }
 
-func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
-    .testTarget(
-        name: name, dependencies: dependencies + ["TestSupport"], path: "Tests/\(name)",
-        exclude: [], resources: [])
+/// `data`: folders of files that the tests find beside their source, through `#filePath`.
+func tests(_ name: String, _ dependencies: [Target.Dependency], data: [String] = []) -> Target {
+    .testTarget(name: name, dependencies: dependencies + ["TestSupport"], path: "Tests/\(name)", exclude: data)
 }
 
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
@@ -78,7 +77,7 @@ let package = Package(
         tests("JobsTests", ["Jobs"]),
         tests("AccountsTests", ["Accounts"]),
         tests("AudienceTests", ["Audience"]),
-        tests("MessagingTests", ["Messaging"]),
+        tests("MessagingTests", ["Messaging"], data: ["Resources"]),
         tests("AnalyticsTests", ["Analytics"]),
         tests("SystemTests", ["Accounts", "Audience", "Messaging", "Analytics"]),
     ],
