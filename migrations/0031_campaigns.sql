@@ -1,11 +1,12 @@
 -- Why: campaigns and the order of their states (drawn in docs/states.md).
--- Locks: segments, briefly, for the foreign key.
+-- Locks: nothing, everything is new.
 
 CREATE TABLE campaigns (
     workspace_id uuid NOT NULL REFERENCES workspaces ON DELETE CASCADE,
     id uuid NOT NULL DEFAULT uuid_v7(),
     name text NOT NULL,
     channel text NOT NULL,
+    -- Segments belong to the audience and may go while a draft still names them; starting finds out.
     segment_id uuid,
     sender_id uuid,
     body text NOT NULL DEFAULT '',
@@ -26,7 +27,6 @@ CREATE TABLE campaigns (
     updated_at timestamptz NOT NULL DEFAULT now(),
     version int NOT NULL DEFAULT 1,
     PRIMARY KEY (workspace_id, id),
-    FOREIGN KEY (workspace_id, segment_id) REFERENCES segments (workspace_id, id) ON DELETE SET NULL (segment_id),
     FOREIGN KEY (workspace_id, sender_id) REFERENCES senders (workspace_id, id),
     CONSTRAINT channel_is_known CHECK (channel IN ('sms', 'email')),
     CONSTRAINT status_is_known
