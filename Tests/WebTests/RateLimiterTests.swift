@@ -68,7 +68,7 @@ private final class Counter: Sendable {
             startThread {
                 for _ in 0..<500 {
                     let verdict = try? limiter.spend(.standard, subject: [9], nowSeconds: 5) { counter.lease(9) }
-                    if verdict??.allowed == true { allowed.wrappingAdd(1, ordering: .relaxed) }
+                    if verdict?.allowed == true { allowed.wrappingAdd(1, ordering: .relaxed) }
                 }
                 done.wrappingAdd(1, ordering: .releasing)
             }
