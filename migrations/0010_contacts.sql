@@ -1,0 +1,96 @@
+-- Why: the people that a team reaches, what is known of them, and lists made by hand.
+-- Locks: nothing, everything is new.
+
+CREATE TABLE contacts (
+    workspace_id uuid NOT NULL REFERENCES workspaces ON DELETE CASCADE,
+    id uuid NOT NULL DEFAULT uuid_v7(),
+    -- Dense per workspace, given at insert and never reused: what bitmaps over contacts will be made of.
+    ordinal bigint NOT NULL,
+    external_id text,
+    email text,
+    phone text,
+    name text,
+    first_name text,
+    last_name text,
+    status text,
+    timezone text,
+    country text,
+    tags text[] NOT NULL DEFAULT '{}',
+    attributes jsonb NOT NULL DEFAULT '{}',
+    last_contacted_at timestamptz,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    version int NOT NULL DEFAULT 1,
+    PRIMARY KEY (workspace_id, id),
+    CONSTRAINT ordinal_is_unique UNIQUE (workspace_id, ordinal),
+    CONSTRAINT external_id_is_unique UNIQUE (workspace_id, external_id),
+    CONSTRAINT email_is_unique UNIQUE (workspace_id, email),
+    CONSTRAINT phone_is_unique UNIQUE (workspace_id, phone),
+    CONSTRAINT phone_is_e164 CHECK (phone ~ '^\+[1-9][0-9]{6,14}$'),
+    CONSTRAINT attributes_are_an_object CHECK (jsonb_typeof(attributes) = 'object'),
+    -- Empty text is missing, and missing is NULL: one way to say it.
+    CONSTRAINT empty_text_is_null CHECK ('' <> ALL (ARRAY[external_id, email, phone, name, first_name, last_name,
+                                                          status, timezone, country]))
+);
+CREATE INDEX contacts_by_creation ON contacts (workspace_id, created_at DESC, id DESC);
+SELECT protect('contacts');
+
+-- The last ordinal given out. Writers of one workspace wait for each other here until they commit; a batch takes
+-- a range in one update.
+CREATE TABLE contact_ordinals (
+    workspace_id uuid PRIMARY KEY REFERENCES workspaces ON DELETE CASCADE,
+    last_ordinal bigint NOT NULL
+);
+SELECT protect('contact_ordinals');
+
+-- Takes `wanted` ordinals and returns the one before the first of them.
+CREATE FUNCTION take_ordinals(wanted bigint) RETURNS bigint LANGUAGE sql VOLATILE
+AS $$
+    INSERT INTO contact_ordinals AS o (workspace_id, last_ordinal) VALUES (current_workspace(), wanted)
+    ON CONFLICT (workspace_id) DO UPDATE SET last_ordinal = o.last_ordinal + wanted
+    RETURNING last_ordinal - wanted
+$$;
+GRANT EXECUTE ON FUNCTION take_ordinals(bigint) TO muster_responder, muster_worker;
+
+-- What is known of a workspace's fields: those that were declared, and those that were seen.
+CREATE TABLE fields (
+    workspace_id uuid NOT NULL REFERENCES workspaces ON DELETE CASCADE,
+    -- 'attributes.KEY', nested keys joined by dots.
+    key text NOT NULL,
+    type text NOT NULL,
+    is_declared boolean NOT NULL DEFAULT false,
+    label text,
+    first_seen_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    version int NOT NULL DEFAULT 1,
+    PRIMARY KEY (workspace_id, key),
+    CONSTRAINT key_is_an_attribute CHECK (key LIKE 'attributes.%'),
+    CONSTRAINT type_is_known
+        CHECK (type IN ('text', 'email', 'phone', 'number', 'money', 'boolean', 'date', 'time', 'tags'))
+);
+SELECT protect('fields');
+
+CREATE TABLE lists (
+    workspace_id uuid NOT NULL REFERENCES workspaces ON DELETE CASCADE,
+    id uuid NOT NULL DEFAULT uuid_v7(),
+    name text NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    version int NOT NULL DEFAULT 1,
+    PRIMARY KEY (workspace_id, id),
+    CONSTRAINT list_name_is_unique UNIQUE (workspace_id, name)
+);
+CREATE INDEX lists_by_creation ON lists (workspace_id, created_at DESC, id DESC);
+SELECT protect('lists');
+
+CREATE TABLE list_members (
+    workspace_id uuid NOT NULL,
+    list_id uuid NOT NULL,
+    contact_id uuid NOT NULL,
+    added_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (workspace_id, list_id, contact_id),
+    FOREIGN KEY (workspace_id, list_id) REFERENCES lists ON DELETE CASCADE,
+    FOREIGN KEY (workspace_id, contact_id) REFERENCES contacts ON DELETE CASCADE
+);
+CREATE INDEX list_members_by_contact ON list_members (workspace_id, contact_id);
+SELECT protect('list_members');

@@ -1,0 +1,97 @@
+-- Why: who may be written to. Consent is dated proof per contact and channel; suppression is a reason not to send to
+-- an address whatever consent says.
+-- Locks: nothing, everything is new.
+
+-- Append-only. The wording and the evidence are what a regulator asks for (47 CFR 64.1200(f)(9), GDPR article 7(1)).
+CREATE TABLE consent_events (
+    workspace_id uuid NOT NULL,
+    id uuid NOT NULL DEFAULT uuid_v7(),
+    contact_id uuid NOT NULL,
+    channel text NOT NULL,
+    purpose text NOT NULL DEFAULT 'marketing',
+    state text NOT NULL,
+    source text NOT NULL,
+    wording text,
+    evidence jsonb NOT NULL DEFAULT '{}',
+    occurred_at timestamptz NOT NULL,
+    recorded_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (workspace_id, id),
+    CONSTRAINT channel_is_known CHECK (channel IN ('sms', 'email')),
+    CONSTRAINT state_is_known CHECK (state IN ('opted_in', 'opted_out'))
+);
+CREATE INDEX consent_events_of_contact ON consent_events (workspace_id, contact_id, channel, occurred_at DESC);
+SELECT protect('consent_events', 'SELECT, INSERT');
+
+-- The latest state per contact and channel; no row means unknown.
+CREATE TABLE consents (
+    workspace_id uuid NOT NULL,
+    contact_id uuid NOT NULL,
+    channel text NOT NULL,
+    state text NOT NULL,
+    source text NOT NULL,
+    occurred_at timestamptz NOT NULL,
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (workspace_id, contact_id, channel),
+    FOREIGN KEY (workspace_id, contact_id) REFERENCES contacts ON DELETE CASCADE,
+    CONSTRAINT channel_is_known CHECK (channel IN ('sms', 'email')),
+    CONSTRAINT state_is_known CHECK (state IN ('opted_in', 'opted_out'))
+);
+SELECT protect('consents');
+
+-- The one way to change consent: a line in the ledger, and the state unless a later event is known already.
+-- At the same instant an opt-out wins.
+CREATE FUNCTION record_consent(contact uuid, channel text, state text, source text, wording text DEFAULT NULL,
+                               evidence jsonb DEFAULT '{}', at timestamptz DEFAULT now()) RETURNS uuid
+LANGUAGE plpgsql VOLATILE
+AS $$
+DECLARE
+    event uuid;
+BEGIN
+    INSERT INTO consent_events (workspace_id, contact_id, channel, state, source, wording, evidence, occurred_at)
+        VALUES (current_workspace(), contact, $2, $3, $4, $5, $6, at) RETURNING id INTO event;
+    INSERT INTO consents AS c (workspace_id, contact_id, channel, state, source, occurred_at)
+        VALUES (current_workspace(), contact, $2, $3, $4, at)
+        ON CONFLICT (workspace_id, contact_id, channel) DO UPDATE
+           SET state = excluded.state, source = excluded.source, occurred_at = excluded.occurred_at, updated_at = now()
+         WHERE c.occurred_at < excluded.occurred_at
+            OR (c.occurred_at = excluded.occurred_at AND excluded.state = 'opted_out');
+    RETURN event;
+END
+$$;
+
+CREATE TABLE suppressions (
+    workspace_id uuid NOT NULL REFERENCES workspaces ON DELETE CASCADE,
+    channel text NOT NULL,
+    address text NOT NULL,
+    reason text NOT NULL,
+    source text NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (workspace_id, channel, address),
+    CONSTRAINT channel_is_known CHECK (channel IN ('sms', 'email')),
+    CONSTRAINT reason_is_known CHECK (reason IN ('opt_out', 'bounce', 'complaint', 'invalid', 'manual'))
+);
+CREATE INDEX suppressions_by_creation ON suppressions (workspace_id, created_at DESC, channel, address);
+SELECT protect('suppressions');
+
+-- An opt-out is never weakened to a lesser reason.
+CREATE FUNCTION suppress(channel text, address text, reason text, source text) RETURNS void
+LANGUAGE sql VOLATILE
+AS $$
+    INSERT INTO suppressions AS s (workspace_id, channel, address, reason, source)
+    VALUES (current_workspace(), $1, $2, $3, $4)
+    ON CONFLICT (workspace_id, channel, address) DO UPDATE SET reason = excluded.reason, source = excluded.source
+     WHERE s.reason <> 'opt_out'
+$$;
+
+-- Ends a suppression of one of these reasons. Returns whether there was one.
+CREATE FUNCTION unsuppress(channel text, address text, reasons text[]) RETURNS boolean
+LANGUAGE sql VOLATILE
+AS $$
+    WITH gone AS (
+        DELETE FROM suppressions s
+         WHERE s.workspace_id = current_workspace() AND s.channel = $1 AND s.address = $2 AND s.reason = ANY ($3)
+        RETURNING 1)
+    SELECT EXISTS (SELECT FROM gone)
+$$;
+GRANT EXECUTE ON FUNCTION record_consent(uuid, text, text, text, text, jsonb, timestamptz),
+    suppress(text, text, text, text), unsuppress(text, text, text[]) TO muster_responder, muster_worker;
