@@ -1,0 +1,56 @@
+internal import JSON
+internal import PostgreSQL
+internal import Runtime
+internal import Secrets
+internal import Vocabulary
+internal import Web
+
+func listSenders(_ call: Call) throws -> Response {
+    let paging = try call.paging()
+    let (createdAt, id) = try paging.newestFirst(SenderID.self)
+    return try call.page(SenderSQL.page, paging, call.configuration.publicURL, createdAt, id, paging.fetchLimit)
+}
+
+func createSender(_ call: Call) throws -> Response {
+    let draft = try call.body(SenderDraft.self)
+    let id = SenderID.new()
+    return try call.transaction { db in
+        let sealed = draft.credentials.sealed(
+            with: call.configuration.sealingKey, workspace: call.actor.workspace, sender: id)
+        let stored = try db.one(
+            SenderSQL.insert, call.configuration.publicURL, id, draft.name, draft.from, draft.service, draft.rate,
+            draft.credentials.accountSID, sealed)
+        try call.audit("sender.created", "sender", id.uuid, in: db)
+        return .created(stored, at: "/api/senders/\(id)")
+    }
+}
+
+func readSender(_ call: Call) throws -> Response {
+    let id: SenderID = try call.pathID("id")
+    return .resource(try call.read { db in try db.one(SenderSQL.read, call.configuration.publicURL, id) })
+}
+
+func changeSender(_ call: Call) throws -> Response {
+    let id: SenderID = try call.pathID("id")
+    let change = try call.body(SenderChange.self)
+    return try call.transaction { db in
+        try call.checkIfMatch(try db.one(SenderSQL.lock, id))
+        let sealed = change.credentials?.sealed(
+            with: call.configuration.sealingKey, workspace: call.actor.workspace, sender: id)
+        let stored = try db.one(
+            SenderSQL.change, call.configuration.publicURL, id, change.name, change.from, change.service, change.rate,
+            change.credentials?.accountSID, sealed, change.reactivates)
+        try call.audit("sender.changed", "sender", id.uuid, details: ["credentials": .bool(sealed != nil)], in: db)
+        return .resource(stored)
+    }
+}
+
+func deleteSender(_ call: Call) throws -> Response {
+    let id: SenderID = try call.pathID("id")
+    return try call.transaction { db in
+        try call.checkIfMatch(try db.one(SenderSQL.lock, id))
+        try db.run(SenderSQL.delete, id)
+        try call.audit("sender.deleted", "sender", id.uuid, in: db)
+        return .noContent
+    }
+}

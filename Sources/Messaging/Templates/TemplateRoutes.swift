@@ -1,0 +1,16 @@
+public import Web
+internal import JSON
+
+public let templateRoutes: [Route] = [
+    .get("/api/templates", listTemplates, needs: .readCampaigns, query: QueryParameter.paging, "One page of templates, newest first"),
+    .post("/api/templates", createTemplate, needs: .writeCampaigns, body: TemplateDraft.schema, "Save a template"),
+    .get("/api/templates/{id}", readTemplate, needs: .readCampaigns, "One template"),
+    .patch("/api/templates/{id}", changeTemplate, needs: .writeCampaigns, body: TemplateChange.schema, "Change a template"),
+    .delete("/api/templates/{id}", deleteTemplate, needs: .writeCampaigns, "Delete a template"),
+    .post(
+        "/api/templates/preview", previewText, needs: .readCampaigns, body: TextPreview.schema,
+        "Render a text for a contact, with its parts, before it is saved"),
+    .post(
+        "/api/templates/{id}/preview", previewTemplate, needs: .readCampaigns, body: TemplatePreview.schema,
+        "Render a template for a contact, with its parts"),
+]
