@@ -76,8 +76,9 @@ public final class Connection {
         var byte: UInt8 = 0
         let count = recv(PQsocket(handle), &byte, 1, look)
         if count > 0 {
-            // Notices, notifications, or the server's farewell.
-            guard PQconsumeInput(handle) == 1, PQstatus(handle) == CONNECTION_OK else { return false }
+            // Notices, notifications, or an error: to an idle session that is the server's farewell, and the end of
+            // the stream may take another moment. (A TLS record never begins with an E.)
+            guard byte != UInt8(ascii: "E"), PQconsumeInput(handle) == 1, PQstatus(handle) == CONNECTION_OK else { return false }
             return recv(PQsocket(handle), &byte, 1, look) != 0
         }
         return count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)

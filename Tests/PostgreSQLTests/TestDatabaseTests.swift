@@ -6,7 +6,7 @@ import Vocabulary
 @Suite struct TestDatabaseTests {
     @Test func `what a test writes in its transaction is gone afterwards`() throws {
         let workspace = try withDatabase { db in try db.createWorkspace() }
-        let count: Int = try withDatabase { db in
+        let count: Int = try withDatabase { db throws in
             try db.value("SELECT count(*) FROM workspaces WHERE id = $1::uuid", .text(workspace.description))
         }
         #expect(count == 0)
@@ -20,7 +20,7 @@ import Vocabulary
     }
 
     @Test func `a database of its own keeps commits for other connections, and starts migrated and empty`() throws {
-        try withOwnDatabase { database in
+        try withOwnDatabase { database throws in
             let owner = try database.connect()
             let empty: Int = try owner.value("SELECT count(*) FROM workspaces")
             #expect(empty == 0)

@@ -16,6 +16,7 @@ private struct RolledBack: Error {}
 /// Runs `body` in a transaction of a migrated database, and rolls it back. Transactions inside are savepoints.
 /// Nothing commits, so nobody else sees what it does: for two connections, NOTIFY or commits take `withOwnDatabase`.
 /// - Parameter role: who acts; `Connection.acting(as:)` changes it for a while.
+@discardableResult
 public func withDatabase<T>(as role: DatabaseRole = .owner, _ body: (Connection) throws -> T) throws -> T {
     let cluster = try TestCluster.running()
     let db = try Connection(cluster.conninfo(.superuser, cluster.shared), applicationName: "muster tests")
@@ -32,6 +33,7 @@ public func withDatabase<T>(as role: DatabaseRole = .owner, _ body: (Connection)
 }
 
 /// Runs `body` with a database of its own, a clone of the migrated template, and drops it.
+@discardableResult
 public func withOwnDatabase<T>(_ body: (TestDatabase) throws -> T) throws -> T {
     let database = try TestDatabase()
     defer { database.drop() }
@@ -76,4 +78,11 @@ extension Connection {
         defer { try? execute("SET LOCAL ROLE \(before[0])") }
         return try body(self)
     }
+}
+
+/// A connection to the database that rolled-back transactions share, outside any of them: for what touches only
+/// temporary tables or tables of its own.
+public func sharedConnection(as role: DatabaseRole = .owner) throws -> Connection {
+    let cluster = try TestCluster.running()
+    return try Connection(cluster.conninfo(role, cluster.shared), applicationName: "muster tests")
 }
