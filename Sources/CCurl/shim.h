@@ -17,3 +17,12 @@ static inline CURLcode muster_curl_set_write(CURL *handle, CURLoption option, mu
 static inline CURLcode muster_curl_get_long(CURL *handle, CURLINFO info, long *value) {
     return curl_easy_getinfo(handle, info, value);
 }
+static inline CURLcode muster_curl_get_pointer(CURL *handle, CURLINFO info, void **value) {
+    return curl_easy_getinfo(handle, info, value);
+}
+static inline CURLMcode muster_curl_multi_set_long(CURLM *handle, CURLMoption option, long value) {
+    return curl_multi_setopt(handle, option, value);
+}
+static inline CURLcode muster_curl_message_result(CURLMsg *message) { return message->data.result; }
+// A cast macro, which the importer does not read.
+static const long musterCurlAuthBasic = (long)CURLAUTH_BASIC;

@@ -1,0 +1,135 @@
+// One transfer of libcurl: its handle, what it sends, and what it has received.
+internal import CCurl
+internal import Glibc
+
+/// libcurl must be initialised once per process.
+let curlIsReady: Bool = curl_global_init(Int(CURL_GLOBAL_DEFAULT)) == CURLE_OK
+
+/// Limits of every transfer.
+public struct HTTPLimits: Sendable {
+    public var connectSeconds = 5.0
+    public var totalSeconds = 10.0
+    public var responseBytes = 1_048_576
+    public init(connectSeconds: Double = 5, totalSeconds: Double = 10, responseBytes: Int = 1_048_576) {
+        self.connectSeconds = connectSeconds
+        self.totalSeconds = totalSeconds
+        self.responseBytes = responseBytes
+    }
+}
+
+/// Owned by one thread; the handle keeps its connection for the next request.
+final class Transfer {
+    let handle: OpaquePointer
+    private let limits: HTTPLimits
+    private var headerList: UnsafeMutablePointer<curl_slist>?
+    private var sent: [UInt8] = []
+    private var body: [UInt8] = []
+    private var headers: [(name: String, value: String)] = []
+    private var isTooLarge = false
+
+    init(_ limits: HTTPLimits) {
+        precondition(curlIsReady, "libcurl cannot start")
+        guard let handle = curl_easy_init() else { preconditionFailure("libcurl gives no handle") }
+        self.handle = OpaquePointer(handle)
+        self.limits = limits
+    }
+
+    deinit {
+        curl_slist_free_all(headerList)
+        curl_easy_cleanup(raw)
+    }
+
+    private var raw: UnsafeMutableRawPointer { UnsafeMutableRawPointer(handle) }
+
+    /// Makes the handle ready for a request.
+    func prepare(_ request: HTTPRequest) {
+        curl_easy_reset(raw)
+        body.removeAll(keepingCapacity: true)
+        headers.removeAll(keepingCapacity: true)
+        isTooLarge = false
+        curl_slist_free_all(headerList)
+        headerList = nil
+        set(CURLOPT_URL, request.url)
+        set(CURLOPT_CUSTOMREQUEST, request.method)
+        set(CURLOPT_USERAGENT, "muster")
+        set(CURLOPT_NOSIGNAL, 1)
+        set(CURLOPT_FOLLOWLOCATION, 0)
+        set(CURLOPT_CONNECTTIMEOUT_MS, Int(limits.connectSeconds * 1000))
+        set(CURLOPT_TIMEOUT_MS, Int(limits.totalSeconds * 1000))
+        set(CURLOPT_PROTOCOLS_STR, "http,https")
+        // Wait for a connection that may be multiplexed rather than open another.
+        set(CURLOPT_PIPEWAIT, 1)
+        if let socket = request.unixSocket { set(CURLOPT_UNIX_SOCKET_PATH, socket) }
+        if let user = request.user {
+            set(CURLOPT_HTTPAUTH, musterCurlAuthBasic)
+            set(CURLOPT_USERNAME, user)
+            set(CURLOPT_PASSWORD, request.password ?? "")
+        }
+        sent = request.body
+        if request.method == "HEAD" { set(CURLOPT_NOBODY, 1) }
+        if !sent.isEmpty || ["POST", "PUT", "PATCH"].contains(request.method) {
+            set(CURLOPT_POST, 1)
+            set(CURLOPT_POSTFIELDSIZE_LARGE, sent.count)
+            // COPYPOSTFIELDS takes its own copy, so that the array may move.
+            sent.withUnsafeBytes { _ = muster_curl_set_pointer(raw, CURLOPT_COPYPOSTFIELDS, UnsafeMutableRawPointer(mutating: $0.baseAddress)) }
+            if sent.isEmpty { set(CURLOPT_COPYPOSTFIELDS, "") }
+            // No "Expect: 100-continue": it costs a round trip or a second of waiting.
+            headerList = curl_slist_append(headerList, "Expect:")
+        }
+        for (name, value) in request.headers { headerList = curl_slist_append(headerList, "\(name): \(value)") }
+        _ = muster_curl_set_pointer(raw, CURLOPT_HTTPHEADER, headerList)
+        let me = Unmanaged.passUnretained(self).toOpaque()
+        _ = muster_curl_set_pointer(raw, CURLOPT_WRITEDATA, me)
+        _ = muster_curl_set_write(raw, CURLOPT_WRITEFUNCTION) { bytes, size, count, transfer in
+            Unmanaged<Transfer>.fromOpaque(transfer!).takeUnretainedValue().receive(bytes!, size * count)
+        }
+        _ = muster_curl_set_pointer(raw, CURLOPT_HEADERDATA, me)
+        _ = muster_curl_set_write(raw, CURLOPT_HEADERFUNCTION) { bytes, size, count, transfer in
+            Unmanaged<Transfer>.fromOpaque(transfer!).takeUnretainedValue().receiveHeader(bytes!, size * count)
+        }
+    }
+
+    private func receive(_ bytes: UnsafeMutablePointer<CChar>, _ count: Int) -> Int {
+        guard body.count + count <= limits.responseBytes else {
+            isTooLarge = true
+            return 0
+        }
+        body += UnsafeRawBufferPointer(start: bytes, count: count)
+        return count
+    }
+
+    private func receiveHeader(_ bytes: UnsafeMutablePointer<CChar>, _ count: Int) -> Int {
+        let line = String(decoding: UnsafeRawBufferPointer(start: bytes, count: count), as: UTF8.self)
+        if line.hasPrefix("HTTP/") { headers.removeAll(keepingCapacity: true) }
+        if let colon = line.firstIndex(of: ":") {
+            let value = line[line.index(after: colon)...].drop { $0 == " " }
+            headers.append((String(line[..<colon]), String(value.prefix { !$0.isNewline })))
+        }
+        return count
+    }
+
+    /// What came of it.
+    func outcome(_ code: CURLcode) -> Result<HTTPResponse, HTTPFailure> {
+        if code == CURLE_OK {
+            var status = 0
+            _ = muster_curl_get_long(raw, CURLINFO_RESPONSE_CODE, &status)
+            return .success(HTTPResponse(status: status, headers: headers, body: body))
+        }
+        let detail = isTooLarge ? "the answer is too large" : String(cString: curl_easy_strerror(code))
+        switch code {
+        case CURLE_UNSUPPORTED_PROTOCOL, CURLE_URL_MALFORMAT, CURLE_COULDNT_RESOLVE_PROXY, CURLE_COULDNT_RESOLVE_HOST,
+            CURLE_COULDNT_CONNECT, CURLE_SSL_CONNECT_ERROR, CURLE_PEER_FAILED_VERIFICATION, CURLE_SSL_CACERT_BADFILE,
+            CURLE_SSL_CERTPROBLEM, CURLE_SSL_CIPHER:
+            return .failure(HTTPFailure(.notSent, detail))
+        case CURLE_OPERATION_TIMEDOUT:
+            // A time-out before the connection stood has sent nothing.
+            var requestBytes = 0
+            _ = muster_curl_get_long(raw, CURLINFO_REQUEST_SIZE, &requestBytes)
+            return .failure(HTTPFailure(requestBytes == 0 ? .notSent : .unknown, detail))
+        default: return .failure(HTTPFailure(.unknown, detail))
+        }
+    }
+
+    private func set(_ option: CURLoption, _ value: Int) { _ = muster_curl_set_long(raw, option, value) }
+    private func set(_ option: CURLoption, _ value: String) { _ = muster_curl_set_string(raw, option, value) }
+}
