@@ -2,20 +2,22 @@
 -- nothing else.
 -- Locks: nothing, everything is new.
 
--- Leases the job that is due longest, of one of these kinds. Workspaces take turns: one with a running job of the
--- kind waits behind those with none, so that a flood of one does not starve the others.
+-- Leases the job that is due longest, of one of these kinds. Workspaces take turns: the one with the fewest running
+-- jobs comes first, so that a flood of one does not starve the others. What runs is counted once, not per candidate.
 CREATE FUNCTION claim_job(kinds text[], lease_seconds double precision)
 RETURNS TABLE (workspace_id uuid, id uuid, kind text, payload jsonb, attempt int, max_attempts int, lease_token uuid)
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, public
 AS $$
+    WITH busy AS MATERIALIZED (
+        SELECT r.workspace_id, count(*) AS jobs FROM jobs r WHERE r.state = 'running' GROUP BY r.workspace_id)
     UPDATE jobs j
        SET state = 'running', attempt = j.attempt + 1, lease_token = gen_random_uuid(),
-           lease_until = now() + make_interval(secs => lease_seconds), started_at = coalesce(j.started_at, now())
-      FROM (SELECT q.workspace_id, q.id FROM jobs q
+           lease_until = clock_timestamp() + make_interval(secs => lease_seconds),
+           started_at = coalesce(j.started_at, now())
+      FROM (SELECT q.workspace_id, q.id FROM jobs q LEFT JOIN busy ON busy.workspace_id = q.workspace_id
              WHERE q.state = 'queued' AND q.run_at <= now() AND q.kind = ANY (kinds)
-             ORDER BY (SELECT count(*) FROM jobs r WHERE r.workspace_id = q.workspace_id AND r.state = 'running'),
-                      q.run_at, q.id
-             LIMIT 1 FOR UPDATE SKIP LOCKED) due
+             ORDER BY coalesce(busy.jobs, 0), q.run_at, q.id
+             LIMIT 1 FOR UPDATE OF q SKIP LOCKED) due
      WHERE j.workspace_id = due.workspace_id AND j.id = due.id
     RETURNING j.workspace_id, j.id, j.kind, j.payload, j.attempt, j.max_attempts, j.lease_token
 $$;
@@ -24,7 +26,8 @@ $$;
 CREATE FUNCTION seconds_until_job_due(kinds text[]) RETURNS double precision
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public
 AS $$
-    SELECT greatest(0, extract(epoch FROM min(run_at) - now()))::double precision
+    -- greatest() would take 0 for NULL.
+    SELECT CASE WHEN min(run_at) IS NOT NULL THEN greatest(0, extract(epoch FROM min(run_at) - now()))::double precision END
       FROM jobs WHERE state = 'queued' AND kind = ANY (kinds)
 $$;
 
@@ -41,8 +44,9 @@ AS $$
                problem = jsonb_build_object('code', 'worker_lost', 'detail', 'The worker stopped in the middle.'),
                run_at = now(), lease_token = NULL, lease_until = NULL
           FROM dead WHERE j.workspace_id = dead.workspace_id AND j.id = dead.id
-        RETURNING 1)
-    SELECT count(*) FROM saved
+        RETURNING 1),
+    told AS (SELECT pg_notify('muster_jobs', '') FROM (SELECT FROM saved LIMIT 1) one)
+    SELECT (SELECT count(*) FROM saved) + 0 * (SELECT count(*) FROM told)
 $$;
 
 -- Workspaces that workers may look after one by one.

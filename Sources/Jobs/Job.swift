@@ -67,12 +67,19 @@ public final class JobContext {
     public var isStopping: Bool { stopping() }
 
     /// One transaction in the job's workspace. Renews the lease in it, so that it commits only while the job is ours.
+    /// The job's row stays locked meanwhile, so nobody can rescue it however long `work` takes.
     /// - Throws: `JobLost` or `JobCancelled` before `work` ran, or what `work` throws.
     public func transaction<T>(_ work: (Connection) throws -> T) throws -> T {
-        try db.transaction { db in
+        let started = Instant.now()
+        return try db.transaction { db in
             try db.setWorkspace(workspace)
             try check(try db.first(JobSQL.holdLease, job, lease, Self.leaseSeconds))
-            return try work(db)
+            let value = try work(db)
+            // A long transaction must not end with a lease that has run out under it.
+            if Instant.now().seconds(since: started) > Self.leaseSeconds / 4 {
+                _ = try db.first(JobSQL.holdLease, job, lease, Self.leaseSeconds)
+            }
+            return value
         }
     }
 
@@ -105,5 +112,12 @@ extension Connection {
         let id = try one(JobSQL.enqueue, kind, payload, key, runAt, maximumAttempts, user)
         _ = try one(JobSQL.notify)
         return id
+    }
+
+    /// Ends a waiting job, and asks a running one to stop. In the open transaction and its workspace.
+    /// - Returns: whether there was an open job.
+    public func cancelJob(_ job: JobID) throws -> Bool {
+        precondition(isInTransaction, "a job is cancelled in a transaction of its workspace")
+        return try run(JobSQL.cancel, job) > 0
     }
 }

@@ -27,13 +27,13 @@ enum JobSQL {
 
     /// Zero rows: the lease is lost, and with it the right to write.
     static let holdLease = Statement<Bool, JobID, UUID, Double>("""
-        UPDATE jobs SET lease_until = now() + make_interval(secs => $3)
+        UPDATE jobs SET lease_until = clock_timestamp() + make_interval(secs => $3)
          WHERE workspace_id = current_workspace() AND id = $1 AND lease_token = $2 AND state = 'running'
         RETURNING cancel_requested_at IS NOT NULL
         """)
 
     static let progress = Statement<Bool, JobID, UUID, Double, Double, JSONValue?>("""
-        UPDATE jobs SET progress = $3, lease_until = now() + make_interval(secs => $4), result = coalesce($5, result)
+        UPDATE jobs SET progress = $3, lease_until = clock_timestamp() + make_interval(secs => $4), result = coalesce($5, result)
          WHERE workspace_id = current_workspace() AND id = $1 AND lease_token = $2 AND state = 'running'
         RETURNING cancel_requested_at IS NOT NULL
         """)
@@ -53,6 +53,14 @@ enum JobSQL {
         UPDATE jobs SET state = 'queued', run_at = now() + make_interval(secs => $3), problem = $4,
                         attempt = attempt - $5, lease_token = NULL, lease_until = NULL
          WHERE workspace_id = current_workspace() AND id = $1 AND lease_token = $2 AND state = 'running'
+        """)
+
+    /// A waiting job ends at once; a running one is asked to.
+    static let cancel = Statement<Int, JobID>("""
+        UPDATE jobs SET cancel_requested_at = coalesce(cancel_requested_at, now()),
+                        state = CASE state WHEN 'queued' THEN 'cancelled' ELSE state END,
+                        finished_at = CASE state WHEN 'queued' THEN now() END
+         WHERE workspace_id = current_workspace() AND id = $1 AND state IN ('queued', 'running')
         """)
 
     static let rescue = Statement<Int>("SELECT rescue_jobs()")

@@ -70,14 +70,26 @@ final class Worker: Sendable {
     private let handlers: [String: JobHandler]
     private let loops: [WorkerLoop]
     private let isStopping = Atomic<Bool>(false)
+    /// Becomes readable when the worker stops; nobody reads it, so it ends every wait.
+    private let stopSignal: (read: Int32, write: Int32)
     private let running = Atomic<Int>(0)
 
     init(_ configuration: Configuration, _ handlers: [JobHandler], _ loops: [WorkerLoop]) {
         self.configuration = configuration
         self.handlers = Dictionary(uniqueKeysWithValues: handlers.map { ($0.kind, $0) })
         self.loops = loops
+        var ends: [Int32] = [-1, -1]
+        precondition(pipe(&ends) == 0, "no descriptors left")
+        for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+        stopSignal = (ends[0], ends[1])
     }
 
+    deinit {
+        close(stopSignal.read)
+        close(stopSignal.write)
+    }
+
+    /// Works until SIGTERM or SIGINT.
     func run() {
         var signals = sigset_t()
         sigemptyset(&signals)
@@ -85,17 +97,27 @@ final class Worker: Sendable {
         sigaddset(&signals, SIGINT)
         pthread_sigmask(SIG_BLOCK, &signals, nil)
         signal(SIGPIPE, SIG_IGN)
+        start()
+        var received: Int32 = 0
+        sigwait(&signals, &received)
+        stop(withinSeconds: 30)
+    }
+
+    func start() {
         for _ in 0..<configuration.workerThreads { thread { self.takeJobs() } }
         thread { self.rescue() }
         for loop in loops {
             for _ in 0..<loop.threads { thread { self.go(round: loop) } }
         }
         Log.notice("worker started", [("threads", .integer(running.load(ordering: .relaxed)))])
-        var received: Int32 = 0
-        sigwait(&signals, &received)
+    }
+
+    /// Lets every thread finish its step. What still runs after the time is rescued like after a crash.
+    func stop(withinSeconds seconds: Double) {
         isStopping.store(true, ordering: .sequentiallyConsistent)
-        // Steps are short; what is cut off after this is rescued like after a crash.
-        for _ in 0..<600 where running.load(ordering: .acquiring) > 0 { usleep(50_000) }
+        _ = write(stopSignal.write, [1], 1)
+        let deadline = Instant.now() + seconds
+        while running.load(ordering: .acquiring) > 0, Instant.now() < deadline { usleep(20_000) }
         Log.notice("worker stopped", [("left", .integer(running.load(ordering: .relaxed)))])
     }
 
@@ -114,8 +136,10 @@ final class Worker: Sendable {
                 if let claimed = try db.first(JobSQL.claim, kinds, JobContext.leaseSeconds) {
                     perform(claimed, db)
                 } else {
-                    let due = try db.one(JobSQL.secondsUntilDue, kinds) ?? 1
-                    _ = try db.waitForNotification(timeoutSeconds: min(1, max(0.02, due)))
+                    // New jobs notify; the wait is for those that wait for their time, and in case a notice was lost.
+                    let due = try db.one(JobSQL.secondsUntilDue, kinds) ?? 5
+                    _ = try db.waitForNotification(
+                        timeoutSeconds: min(5, max(0.02, due)), orReadable: stopSignal.read)
                 }
             } catch {
                 isListening = false
@@ -148,7 +172,8 @@ final class Worker: Sendable {
 
     // MARK: One job
 
-    private func perform(_ claimed: ClaimedJob, _ db: Connection) {
+    /// Runs a claimed job to its outcome, which is in the table when this returns.
+    func perform(_ claimed: ClaimedJob, _ db: Connection) {
         guard let handler = handlers[claimed.kind] else { return }
         let context = JobContext(claimed, db) { self.isStopping.load(ordering: .relaxed) }
         let started = Instant.now()
@@ -217,14 +242,10 @@ final class Worker: Sendable {
         sleep(seconds: Double.random(in: 0.3...0.8))
     }
 
-    /// In short naps, so that a stop is noticed.
+    /// Sleeps, but not beyond the stop.
     private func sleep(seconds: Double) {
-        var left = seconds
-        while left > 0, !isStopping.load(ordering: .relaxed) {
-            let nap = min(left, 0.1)
-            usleep(UInt32(nap * 1_000_000))
-            left -= nap
-        }
+        var descriptor = pollfd(fd: stopSignal.read, events: Int16(POLLIN), revents: 0)
+        _ = poll(&descriptor, 1, Int32(min(seconds, 86_400) * 1000) + 1)
     }
 
     private func thread(_ body: @escaping @Sendable () -> Void) {

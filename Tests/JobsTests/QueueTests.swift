@@ -1,0 +1,184 @@
+import Glibc
+import JSON
+@testable import Jobs
+import PostgreSQL
+import Synchronization
+import TestSupport
+import Testing
+import Vocabulary
+
+/// What the row of a job says.
+struct JobState: RowDecodable, Equatable {
+    let state: String
+    let attempt: Int
+    let secondsUntilRun: Double
+    let problem: JSONValue?
+    let result: JSONValue?
+    init(_ row: borrowing Row) throws(PostgresError) {
+        state = try row["state"]
+        attempt = try row["attempt"]
+        secondsUntilRun = try row["seconds"]
+        problem = try row["problem"]
+        result = try row["result"]
+    }
+}
+
+extension Connection {
+    func enqueue(in workspace: WorkspaceID, _ kind: String = "test", key: String? = nil, maximumAttempts: Int = 5) throws -> JobID {
+        try transaction { db in
+            try db.setWorkspace(workspace)
+            return try db.enqueue(kind, payload: ["n": 1], key: key, maximumAttempts: maximumAttempts)
+        }
+    }
+    func state(of job: JobID) throws -> JobState {
+        let rows: [JobState] = try dynamic(
+            """
+            SELECT state, attempt, extract(epoch FROM run_at - now())::float8 AS seconds, problem, result
+              FROM jobs WHERE id = $1::uuid
+            """, [job.sqlValue])
+        return try #require(rows.first)
+    }
+    func claim(_ kinds: [String] = ["test"], leaseSeconds: Double = 60) throws -> ClaimedJob? {
+        try first(JobSQL.claim, kinds, leaseSeconds)
+    }
+}
+
+@Suite struct QueueTests {
+    @Test func `a job enqueued in a transaction that rolls back does not exist`() throws {
+        struct Stop: Error {}
+        try withOwnDatabase { database throws in
+            let db = try database.connect()
+            let workspace = try db.createWorkspace()
+            #expect(throws: Stop.self) {
+                try db.transaction { db in
+                    try db.setWorkspace(workspace)
+                    try db.enqueue("test")
+                    throw Stop()
+                }
+            }
+            #expect(try database.connect(as: .worker).claim() == nil)
+        }
+    }
+
+    @Test func `a key is unique among the open jobs of its kind and workspace`() throws {
+        try withOwnDatabase { database throws in
+            let db = try database.connect()
+            let (here, there) = (try db.createWorkspace(), try db.createWorkspace())
+            let first = try db.enqueue(in: here, key: "one")
+            #expect(try db.enqueue(in: here, key: "one") == first)
+            #expect(try db.enqueue(in: here, "other", key: "one") != first)
+            #expect(try db.enqueue(in: there, key: "one") != first)
+            #expect(try db.enqueue(in: here) != first)
+            try db.execute("UPDATE jobs SET state = 'succeeded', finished_at = now()")
+            #expect(try db.enqueue(in: here, key: "one") != first)
+        }
+    }
+
+    @Test func `workers that claim at the same time never get the same job`() throws {
+        try withOwnDatabase { database throws in
+            let owner = try database.connect()
+            let workspaces = [try owner.createWorkspace(), try owner.createWorkspace()]
+            for number in 0..<200 { _ = try owner.enqueue(in: workspaces[number % 2]) }
+            let claims = Mutex<[JobID]>([])
+            let running = Atomic<Int>(8)
+            for _ in 0..<8 {
+                startThread {
+                    defer { running.wrappingSubtract(1, ordering: .releasing) }
+                    guard let db = try? database.connect(as: .worker) else { return }
+                    while let claimed = try? db.claim() { claims.withLock { $0.append(claimed.id) } }
+                }
+            }
+            while running.load(ordering: .acquiring) > 0 { usleep(2000) }
+            let all = claims.withLock { $0 }
+            #expect(all.count == 200)
+            #expect(Set(all).count == 200)
+        }
+    }
+
+    @Test func `workspaces take turns however long the queue of one is`() throws {
+        try withOwnDatabase { database throws in
+            let db = try database.connect()
+            let (loud, quiet) = (try db.createWorkspace(), try db.createWorkspace())
+            for _ in 0..<5 { _ = try db.enqueue(in: loud) }
+            _ = try db.enqueue(in: quiet)
+            let worker = try database.connect(as: .worker)
+            let order = try (0..<3).map { _ in try worker.claim()?.workspace }
+            #expect(order == [loud, quiet, loud])
+        }
+    }
+
+    @Test func `a job waits for its time, and for a worker that knows its kind`() throws {
+        try withOwnDatabase { database throws in
+            let db = try database.connect()
+            let workspace = try db.createWorkspace()
+            try db.transaction { db in
+                try db.setWorkspace(workspace)
+                try db.enqueue("test", runAt: .now() + 3600)
+                try db.enqueue("unknown")
+            }
+            let worker = try database.connect(as: .worker)
+            #expect(try worker.claim() == nil)
+            let seconds = try #require(try worker.one(JobSQL.secondsUntilDue, ["test"]))
+            #expect((3590...3600).contains(seconds))
+            #expect(try worker.one(JobSQL.secondsUntilDue, ["none"]) == nil)
+            #expect(try worker.claim(["unknown"]) != nil)
+        }
+    }
+
+    @Test func `a job whose worker fell silent goes to another one, and fails when that happened too often`() throws {
+        try withOwnDatabase { database throws in
+            let db = try database.connect()
+            let job = try db.enqueue(in: try db.createWorkspace(), maximumAttempts: 2)
+            let worker = try database.connect(as: .worker)
+            #expect(try worker.one(JobSQL.rescue) == 0)
+            _ = try worker.claim(leaseSeconds: 0)
+            #expect(try worker.one(JobSQL.rescue) == 1)
+            #expect(try db.state(of: job).state == "queued")
+            let second = try #require(try worker.claim(leaseSeconds: 0))
+            #expect(second.attempt == 2)
+            #expect(try worker.one(JobSQL.rescue) == 1)
+            let end = try db.state(of: job)
+            #expect(end.state == "failed")
+            #expect(end.problem?["code"] == "worker_lost")
+        }
+    }
+
+    @Test func `a waiting job is cancelled at once, and an ended one not at all`() throws {
+        try withOwnDatabase { database throws in
+            let db = try database.connect()
+            let workspace = try db.createWorkspace()
+            let job = try db.enqueue(in: workspace)
+            func cancel() throws -> Bool {
+                try db.transaction { db in
+                    try db.setWorkspace(workspace)
+                    return try db.cancelJob(job)
+                }
+            }
+            #expect(try cancel())
+            #expect(try db.state(of: job).state == "cancelled")
+            #expect(try !cancel())
+            #expect(try database.connect(as: .worker).claim() == nil)
+        }
+    }
+
+    @Test func `a responder sees and cancels only jobs of its workspace`() throws {
+        try withOwnDatabase { database throws in
+            let owner = try database.connect()
+            let (ours, theirs) = (try owner.createWorkspace(), try owner.createWorkspace())
+            let job = try owner.enqueue(in: theirs)
+            let responder = try database.connect(as: .responder)
+            try responder.transaction { db in
+                try db.setWorkspace(ours)
+                #expect(try !db.cancelJob(job))
+                #expect(try db.value("SELECT count(*) FROM jobs") == 0)
+            }
+        }
+    }
+
+    @Test func `pauses between attempts double up to five minutes`() {
+        for attempt in 1...20 {
+            let most = min(300, 2.0 * Double(1 << (attempt - 1)))
+            for _ in 0..<100 { #expect((most / 2...most).contains(retrySeconds(after: attempt))) }
+        }
+    }
+}
