@@ -42,7 +42,8 @@ CREATE TABLE messages (
         'delivered', 'undelivered', 'failed')),
     CONSTRAINT skipped_message_has_reason CHECK ((state = 'skipped') = (skip_reason IS NOT NULL)),
     CONSTRAINT skip_reason_is_known CHECK (skip_reason IN ('no_address', 'invalid_address', 'no_consent', 'opted_out',
-        'suppressed', 'duplicate_address', 'empty_text', 'text_too_long', 'contact_deleted', 'campaign_cancelled')),
+        'suppressed', 'duplicate_address', 'empty_text', 'text_too_long', 'contact_deleted', 'address_changed',
+        'campaign_cancelled')),
     CONSTRAINT message_has_address CHECK (state = 'skipped' OR to_address IS NOT NULL),
     CONSTRAINT leased_message_has_lease CHECK ((state IN ('claimed', 'started')) = (lease_token IS NOT NULL)
         AND (lease_token IS NULL) = (lease_until IS NULL)),

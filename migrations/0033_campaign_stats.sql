@@ -2,8 +2,9 @@
 -- Locks: messages, briefly, for the triggers.
 
 -- One row per measure: 'frozen' (all rows of the audience), 'skipped' (reason: why), 'sent' (handed over, with its
--- parts), 'delivered', 'undelivered', 'failed' (reason: the provider's code), 'unknown' (as of now). The hour is that
--- of the fact: freezing, sending, settling, starting. Shards keep backends from waiting for each other: sum over them.
+-- parts), 'delivered', 'undelivered', 'failed' (reason: the provider's code), and as of now 'waiting' (pending, claimed
+-- or started) and 'unknown'. The hour is that of the fact: freezing, sending, settling, freezing, starting. Shards keep
+-- backends from waiting for each other: sum over them.
 CREATE TABLE campaign_stats (
     workspace_id uuid NOT NULL,
     campaign_id uuid NOT NULL,
@@ -15,7 +16,7 @@ CREATE TABLE campaign_stats (
     parts bigint NOT NULL,
     PRIMARY KEY (workspace_id, campaign_id, hour, measure, reason, shard),
     CONSTRAINT measure_is_known
-        CHECK (measure IN ('frozen', 'skipped', 'sent', 'delivered', 'undelivered', 'failed', 'unknown'))
+        CHECK (measure IN ('frozen', 'skipped', 'waiting', 'sent', 'delivered', 'undelivered', 'failed', 'unknown'))
 ) WITH (fillfactor = 70);
 CREATE INDEX campaign_stats_by_hour ON campaign_stats (workspace_id, hour);
 SELECT protect('campaign_stats', 'SELECT');
@@ -29,6 +30,7 @@ AS $$
     SELECT v.measure, v.reason, date_trunc('hour', v.at, 'UTC'), v.parts
       FROM (VALUES
         ('frozen', '', $5, 0::bigint, true),
+        ('waiting', '', $5, 0, $1 IN ('pending', 'claimed', 'started')),
         ('sent', '', $7, coalesce($4, 0)::bigint, $7 IS NOT NULL),
         ($1, coalesce($2, $3::text, ''), $8, 0, $1 IN ('skipped', 'delivered', 'undelivered', 'failed')),
         ('unknown', '', $6, 0, $1 = 'unknown')) AS v (measure, reason, at, parts, counts)
@@ -90,6 +92,7 @@ CREATE VIEW campaign_hours WITH (security_invoker) AS
     SELECT workspace_id, campaign_id, hour,
            coalesce(sum(messages) FILTER (WHERE measure = 'frozen'), 0)::bigint AS frozen,
            coalesce(sum(messages) FILTER (WHERE measure = 'skipped'), 0)::bigint AS skipped,
+           coalesce(sum(messages) FILTER (WHERE measure = 'waiting'), 0)::bigint AS waiting,
            coalesce(sum(messages) FILTER (WHERE measure = 'sent'), 0)::bigint AS sent,
            coalesce(sum(parts) FILTER (WHERE measure = 'sent'), 0)::bigint AS parts,
            coalesce(sum(messages) FILTER (WHERE measure = 'delivered'), 0)::bigint AS delivered,

@@ -1,0 +1,79 @@
+// Rows of the ledger's statements.
+internal import JSON
+internal import PostgreSQL
+internal import Vocabulary
+
+/// A message in this worker's hands, or one that the claim skipped.
+struct ClaimedMessage: RowDecodable {
+    let id: MessageID
+    let createdAt: Instant
+    let isTest: Bool
+    let to: String
+    /// Of a test only: it was rendered when it was asked for.
+    let body: String?
+    let isSkipped: Bool
+    /// `nil` when the text reads nothing of the contact.
+    let contact: JSONValue?
+    init(_ row: borrowing Row) throws(PostgresError) {
+        id = try row["id"]
+        createdAt = try row["created_at"]
+        isTest = try row["kind"] == "test"
+        to = try row["to_address"]
+        body = try row["body"]
+        isSkipped = try row["is_skipped"]
+        contact = try row["contact"]
+    }
+}
+
+/// Where `start` put a message.
+struct StartedMessage: RowDecodable {
+    let id: MessageID
+    let state: String
+    let attempt: Int
+    init(_ row: borrowing Row) throws(PostgresError) {
+        id = try row["id"]
+        state = try row["state"]
+        attempt = try row["attempt"]
+    }
+}
+
+/// How many messages may go now, and when the next one may.
+struct PartsLease: RowDecodable {
+    let granted: Int
+    let waitSeconds: Double
+    init(_ row: borrowing Row) throws(PostgresError) {
+        granted = try row["granted"]
+        waitSeconds = try row["wait_seconds"]
+    }
+}
+
+struct CampaignToSend: RowDecodable, Hashable {
+    let workspace: WorkspaceID
+    let campaign: CampaignID
+    let sender: SenderID
+    init(_ row: borrowing Row) throws(PostgresError) {
+        workspace = try row["workspace_id"]
+        campaign = try row["campaign_id"]
+        sender = try row["sender_id"]
+    }
+}
+
+struct Rescued: RowDecodable {
+    /// Claimed messages that are pending again.
+    let released: Int
+    /// Started ones, now unknown.
+    let lost: Int
+    init(_ row: borrowing Row) throws(PostgresError) {
+        released = try row["released"]
+        lost = try row["lost"]
+    }
+}
+
+struct CampaignText: RowDecodable {
+    let body: String
+    let version: Int
+    init(_ row: borrowing Row) throws(PostgresError) {
+        body = try row["body"]
+        version = try row["version"]
+    }
+}

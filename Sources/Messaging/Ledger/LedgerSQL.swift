@@ -1,0 +1,182 @@
+// The ledger's transitions, each for a batch of messages in one statement. docs/states.md draws them.
+internal import JSON
+internal import PostgreSQL
+internal import Vocabulary
+
+enum LedgerSQL {
+    /// Why message `m` of contact `c` is not to be sent after all. Tests go to an address that somebody typed in: for
+    /// them suppression holds, consent does not.
+    private static let reasonNow = """
+        CASE WHEN m.kind = 'campaign' AND c.id IS NULL THEN 'contact_deleted'
+             WHEN m.kind = 'campaign' AND m.to_address IS DISTINCT FROM (\(Reachability.address("c", channel: "m.channel")))
+                THEN 'address_changed'
+             WHEN m.kind = 'test' THEN CASE WHEN s.reason = 'opt_out' THEN 'opted_out'
+                                            WHEN s.reason IS NOT NULL THEN 'suppressed' END
+             ELSE \(Reachability.reason) END
+        """
+
+    private static let contactAndConsent = """
+        LEFT JOIN contacts c ON c.workspace_id = current_workspace() AND c.id = m.contact_id
+             \(Reachability.joins(contact: "m.contact_id", address: "m.to_address", channel: "m.channel"))
+        """
+
+    /// pending → claimed, for the oldest due messages of a campaign that sends, or tests of any. Consent and
+    /// suppression are asked again in this very statement: pending → skipped for those who have said no meanwhile.
+    /// - Parameters: campaign, at most, lease token, lease in seconds, whether the text reads the contact.
+    static let claim = Statement<ClaimedMessage, CampaignID, Int, UUID, Double, Bool>("""
+        WITH picked AS MATERIALIZED (
+            SELECT m.id, m.created_at, m.kind, m.contact_id, m.channel, m.to_address
+              FROM messages m
+             WHERE m.workspace_id = current_workspace() AND m.campaign_id = $1 AND m.state = 'pending' AND m.due_at <= now()
+               AND (m.kind = 'test'
+                    OR (SELECT p.status FROM campaigns p WHERE p.workspace_id = current_workspace() AND p.id = $1) = 'sending')
+             ORDER BY m.due_at, m.id
+             LIMIT $2 FOR UPDATE SKIP LOCKED),
+        judged AS MATERIALIZED (
+            SELECT m.id, m.created_at, \(reasonNow) AS reason,
+                   CASE WHEN $5 AND c.id IS NOT NULL THEN \(TemplateSQL.contactFields("c"))::text END AS contact
+              FROM picked m
+             \(contactAndConsent)),
+        moved AS (
+            UPDATE messages m
+               SET state = CASE WHEN j.reason IS NULL THEN 'claimed' ELSE 'skipped' END, skip_reason = j.reason,
+                   lease_token = CASE WHEN j.reason IS NULL THEN $3::uuid END,
+                   lease_until = CASE WHEN j.reason IS NULL THEN now() + make_interval(secs => $4) END,
+                   settled_at = CASE WHEN j.reason IS NOT NULL THEN now() END
+              FROM judged j
+             WHERE m.workspace_id = current_workspace() AND m.id = j.id AND m.created_at = j.created_at
+            RETURNING m.id, m.created_at, m.kind, m.due_at, m.to_address, m.body, m.state)
+        SELECT v.id, v.created_at, v.kind, v.to_address, v.body, v.state = 'skipped' AS is_skipped, j.contact
+          FROM moved v JOIN judged j ON j.id = v.id AND j.created_at = v.created_at
+         ORDER BY v.due_at, v.id
+        """)
+
+    /// claimed → started, committed before the request leaves. The last look at consent, suppression and the campaign:
+    /// claimed → skipped for who has said no, claimed → pending where the campaign was paused. Rows of another lease
+    /// are not touched and not returned.
+    /// - Parameters: campaign, lease token, ids, creation times, texts, parts, lease in seconds.
+    static let start = Statement<StartedMessage, CampaignID, UUID, [MessageID], [Instant], [String], [Int], Double>("""
+        WITH wanted AS (
+            SELECT w.id, w.created_at, w.body, w.parts
+              FROM unnest($3::uuid[], $4::timestamptz[], $5::text[], $6::int[]) AS w (id, created_at, body, parts)),
+        held AS MATERIALIZED (
+            SELECT m.id, m.created_at, m.kind, m.contact_id, m.channel, m.to_address, w.body, w.parts
+              FROM wanted w
+              JOIN messages m ON m.workspace_id = current_workspace() AND m.id = w.id AND m.created_at = w.created_at
+             WHERE m.state = 'claimed' AND m.lease_token = $2
+               FOR UPDATE OF m),
+        judged AS MATERIALIZED (
+            SELECT m.id, m.created_at, m.body, m.parts, p.status,
+                   CASE WHEN \(reasonNow) IS NOT NULL THEN \(reasonNow)
+                        WHEN m.kind = 'campaign' AND p.status = 'cancelled' THEN 'campaign_cancelled' END AS reason,
+                   CASE WHEN m.kind = 'test' OR p.status = 'sending' THEN 'started' ELSE 'pending' END AS otherwise
+              FROM held m
+              JOIN campaigns p ON p.workspace_id = current_workspace() AND p.id = $1
+             \(contactAndConsent)),
+        decided AS (
+            SELECT j.*, CASE WHEN j.reason IS NOT NULL THEN 'skipped' ELSE j.otherwise END AS next FROM judged j)
+        UPDATE messages m
+           SET state = d.next, skip_reason = d.reason,
+               body = CASE WHEN d.next = 'started' OR m.kind = 'test' THEN d.body END,
+               parts = CASE WHEN d.next = 'started' OR m.kind = 'test' THEN d.parts END,
+               attempt = CASE WHEN d.next = 'started' THEN m.attempt + 1 ELSE m.attempt END,
+               started_at = CASE WHEN d.next = 'started' THEN now() ELSE m.started_at END,
+               lease_token = CASE WHEN d.next = 'started' THEN m.lease_token END,
+               lease_until = CASE WHEN d.next = 'started' THEN now() + make_interval(secs => $7) END,
+               settled_at = CASE WHEN d.next = 'skipped' THEN now() END
+          FROM decided d
+         WHERE m.workspace_id = current_workspace() AND m.id = d.id AND m.created_at = d.created_at
+        RETURNING m.id, m.state, m.attempt
+        """)
+
+    /// Gives back or drops messages that were claimed and not started: claimed → pending, or → skipped with a reason.
+    static let giveBack = Statement<Int, UUID, [MessageID], [Instant], [String?]>("""
+        UPDATE messages m
+           SET state = CASE WHEN w.reason IS NULL THEN 'pending' ELSE 'skipped' END, skip_reason = w.reason,
+               settled_at = CASE WHEN w.reason IS NOT NULL THEN now() END, lease_token = NULL, lease_until = NULL
+          FROM unnest($2::uuid[], $3::timestamptz[], $4::text[]) AS w (id, created_at, reason)
+         WHERE m.workspace_id = current_workspace() AND m.id = w.id AND m.created_at = w.created_at
+           AND m.state = 'claimed' AND m.lease_token = $1
+        """)
+
+    /// What became of attempts: started → sent | failed | unknown | pending. An attempt that was given up as unknown
+    /// may still learn that it was sent or refused; its number keeps any other attempt out. A callback that came
+    /// first has moved the row on, and then there is nothing left to do.
+    /// - Parameters: ids, creation times, attempts, outcomes, sids, provider's status, codes, seconds to wait, reasons.
+    static let settle = Statement<
+        MessageID, [MessageID], [Instant], [Int], [String], [String?], [String?], [Int?], [Double?], [String?]
+    >("""
+        UPDATE messages m
+           SET state = o.outcome,
+               sid = CASE WHEN o.outcome = 'sent' THEN o.sid END,
+               sent_at = CASE WHEN o.outcome = 'sent' THEN now() END,
+               provider_status = CASE o.outcome WHEN 'sent' THEN o.status WHEN 'failed' THEN 'rejected' END,
+               provider_rank = CASE o.outcome WHEN 'sent' THEN coalesce(provider_rank(o.status), 0) WHEN 'failed' THEN 4 END,
+               error_code = CASE WHEN o.outcome = 'failed' THEN o.code END,
+               settled_at = CASE WHEN o.outcome = 'failed' THEN now() END,
+               due_at = CASE WHEN o.outcome = 'pending' THEN now() + make_interval(secs => coalesce(o.wait, 0)) ELSE m.due_at END,
+               body = CASE WHEN o.outcome = 'pending' AND m.kind = 'campaign' THEN NULL ELSE m.body END,
+               parts = CASE WHEN o.outcome = 'pending' AND m.kind = 'campaign' THEN NULL ELSE m.parts END,
+               unknown_reason = CASE WHEN o.outcome = 'unknown' THEN o.reason END,
+               lease_token = NULL, lease_until = NULL
+          FROM unnest($1::uuid[], $2::timestamptz[], $3::int[], $4::text[], $5::text[], $6::text[], $7::int[], $8::float8[], $9::text[])
+               AS o (id, created_at, attempt, outcome, sid, status, code, wait, reason)
+         WHERE m.workspace_id = current_workspace() AND m.id = o.id AND m.created_at = o.created_at
+           AND m.attempt = o.attempt
+           AND (m.state = 'started' OR m.state = 'unknown' AND o.outcome IN ('sent', 'failed'))
+        RETURNING m.id
+        """)
+
+    static let lease = Statement<PartsLease, SenderID, [Int], Instant?>("SELECT granted, wait_seconds FROM lease_parts($1, $2, $3)")
+    static let campaignsToSend = Statement<CampaignToSend>("SELECT workspace_id, campaign_id, sender_id FROM campaigns_to_send()")
+    static let rescue = Statement<Rescued, Int, Instant?>("SELECT released, lost FROM rescue_messages($1, $2)")
+    static let suppress = Statement<Bool, Channel, String, String>("SELECT suppress($1, $2, $3, 'provider') IS NULL")
+
+    /// sending → finished, once nothing is pending and nothing in anybody's hands.
+    static let finish = Statement<Int, CampaignID>("""
+        UPDATE campaigns c
+           SET status = 'finished', finished_at = now(), status_reason = NULL, updated_at = now(), version = version + 1
+         WHERE c.workspace_id = current_workspace() AND c.id = $1 AND c.status = 'sending'
+           AND NOT EXISTS (SELECT FROM messages m
+                            WHERE m.workspace_id = current_workspace() AND m.campaign_id = $1 AND m.kind = 'campaign'
+                              AND m.state = 'pending')
+           AND NOT EXISTS (SELECT FROM messages m
+                            WHERE m.workspace_id = current_workspace() AND m.campaign_id = $1 AND m.kind = 'campaign'
+                              AND m.state IN ('claimed', 'started'))
+        """)
+
+    /// sending → paused, for all campaigns of a sender.
+    static let pauseCampaignsOfSender = Statement<Int, SenderID, String>("""
+        UPDATE campaigns
+           SET status = 'paused', paused_at = now(), status_reason = $2, updated_at = now(), version = version + 1
+         WHERE workspace_id = current_workspace() AND sender_id = $1 AND status = 'sending'
+        """)
+
+    static let pauseCampaign = Statement<Int, CampaignID, String>("""
+        UPDATE campaigns
+           SET status = 'paused', paused_at = now(), status_reason = $2, updated_at = now(), version = version + 1
+         WHERE workspace_id = current_workspace() AND id = $1 AND status = 'sending'
+        """)
+
+    /// pending → skipped, some of a cancelled campaign.
+    static let skipCancelled = Statement<Int, CampaignID, Int>("""
+        UPDATE messages m SET state = 'skipped', skip_reason = 'campaign_cancelled', settled_at = now()
+          FROM (SELECT p.id, p.created_at FROM messages p
+                 WHERE p.workspace_id = current_workspace() AND p.campaign_id = $1 AND p.state = 'pending' AND p.kind = 'campaign'
+                 ORDER BY p.due_at, p.id LIMIT $2 FOR UPDATE SKIP LOCKED) open
+         WHERE m.workspace_id = current_workspace() AND m.id = open.id AND m.created_at = open.created_at
+        """)
+
+    static let isOpen = Statement<Bool, CampaignID>("""
+        SELECT EXISTS (SELECT FROM messages m
+                        WHERE m.workspace_id = current_workspace() AND m.campaign_id = $1 AND m.kind = 'campaign' AND m.state = 'pending')
+            OR EXISTS (SELECT FROM messages m
+                        WHERE m.workspace_id = current_workspace() AND m.campaign_id = $1 AND m.kind = 'campaign'
+                          AND m.state IN ('claimed', 'started'))
+        """)
+
+    /// What a loop needs of a campaign, with its sender.
+    static let campaign = Statement<CampaignText, CampaignID>("""
+        SELECT body, version FROM campaigns WHERE workspace_id = current_workspace() AND id = $1
+        """)
+}
