@@ -60,6 +60,8 @@ CREATE TABLE fields (
     type text NOT NULL,
     is_declared boolean NOT NULL DEFAULT false,
     label text,
+    -- Types that every value seen so far converts to, as bits: 1 number, 2 boolean, 4 date, 8 time, 16 tags.
+    may_be int NOT NULL DEFAULT 31,
     first_seen_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
     version int NOT NULL DEFAULT 1,
@@ -69,6 +71,25 @@ CREATE TABLE fields (
         CHECK (type IN ('text', 'email', 'phone', 'number', 'money', 'boolean', 'date', 'time', 'tags'))
 );
 SELECT protect('fields');
+
+-- The first type that every value converts to, in the order of the rule language; text when none does.
+CREATE FUNCTION discovered_type(may_be int) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT CASE WHEN may_be & 1 > 0 THEN 'number' WHEN may_be & 2 > 0 THEN 'boolean' WHEN may_be & 4 > 0 THEN 'date'
+                WHEN may_be & 8 > 0 THEN 'time' WHEN may_be & 16 > 0 THEN 'tags' ELSE 'text' END
+$$;
+
+-- Notes values that were seen. Writes only what changes; a declared type stays.
+CREATE FUNCTION note_fields(keys text[], masks int[]) RETURNS void LANGUAGE sql VOLATILE
+AS $$
+    INSERT INTO fields AS f (workspace_id, key, type, may_be)
+        SELECT current_workspace(), k, discovered_type(m), m FROM unnest(keys, masks) AS seen (k, m) ORDER BY k
+    ON CONFLICT (workspace_id, key) DO UPDATE
+       SET may_be = f.may_be & excluded.may_be, updated_at = now(),
+           type = CASE WHEN f.is_declared THEN f.type ELSE discovered_type(f.may_be & excluded.may_be) END
+     WHERE f.may_be & excluded.may_be <> f.may_be
+$$;
+GRANT EXECUTE ON FUNCTION discovered_type(int), note_fields(text[], int[]) TO muster_responder, muster_worker;
 
 CREATE TABLE lists (
     workspace_id uuid NOT NULL REFERENCES workspaces ON DELETE CASCADE,
@@ -94,3 +115,15 @@ CREATE TABLE list_members (
 );
 CREATE INDEX list_members_by_contact ON list_members (workspace_id, contact_id);
 SELECT protect('list_members');
+
+-- A contact as the API shows it.
+CREATE FUNCTION contact_json(c contacts) RETURNS json LANGUAGE sql STABLE PARALLEL SAFE
+AS $$
+    SELECT json_build_object(
+        'id', c.id, 'external_id', c.external_id, 'email', c.email, 'phone', c.phone, 'name', c.name,
+        'first_name', c.first_name, 'last_name', c.last_name, 'status', c.status, 'timezone', c.timezone,
+        'country', c.country, 'tags', c.tags, 'attributes', c.attributes,
+        'last_contacted_at', rfc3339(c.last_contacted_at), 'created_at', rfc3339(c.created_at),
+        'updated_at', rfc3339(c.updated_at), 'version', c.version)
+$$;
+GRANT EXECUTE ON FUNCTION contact_json(contacts) TO muster_responder, muster_worker;

@@ -1,1 +1,3 @@
-print("muster")
+import Web
+
+serveSandbox()
