@@ -45,7 +45,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public
 AS $$
 BEGIN
     INSERT INTO campaign_stats AS s (workspace_id, campaign_id, hour, measure, reason, shard, messages, parts)
-        SELECT m.workspace_id, m.campaign_id, c.hour, c.measure, c.reason, pg_backend_pid() % 16, count(*), sum(c.parts)
+        SELECT m.workspace_id, m.campaign_id, c.hour, c.measure, c.reason, pg_backend_pid() % 64, count(*), sum(c.parts)
           FROM inserted m CROSS JOIN LATERAL measures_of(m.state, m.skip_reason, m.error_code, m.parts,
                                                          m.created_at, m.started_at, m.sent_at, m.settled_at) c
          WHERE m.kind = 'campaign'
@@ -62,7 +62,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public
 AS $$
 BEGIN
     INSERT INTO campaign_stats AS s (workspace_id, campaign_id, hour, measure, reason, shard, messages, parts)
-        SELECT m.workspace_id, m.campaign_id, c.hour, c.measure, c.reason, pg_backend_pid() % 16,
+        SELECT m.workspace_id, m.campaign_id, c.hour, c.measure, c.reason, pg_backend_pid() % 64,
                sum(m.sign), sum(m.sign * c.parts)
           FROM (SELECT 1 AS sign, workspace_id, campaign_id, kind, state, skip_reason, error_code, parts,
                        created_at, started_at, sent_at, settled_at FROM after_update

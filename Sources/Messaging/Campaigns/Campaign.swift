@@ -1,0 +1,127 @@
+internal import JSON
+internal import PostgreSQL
+internal import Vocabulary
+internal import Web
+
+/// Where a campaign stands; docs/states.md draws the arrows, the database enforces them.
+public enum CampaignStatus: String, Sendable, CaseIterable {
+    case draft, scheduled, freezing, sending, paused, finished, cancelled
+}
+
+/// Where a message stands.
+public enum MessageState: String, Sendable, CaseIterable {
+    case pending, skipped, claimed, started, unknown, sent, delivered, undelivered, failed
+}
+
+/// A campaign as handlers and jobs decide about it.
+struct Campaign: RowDecodable {
+    let id: CampaignID
+    let status: CampaignStatus
+    let channel: Channel
+    let segment: SegmentID?
+    let sender: SenderID?
+    let body: String
+    let version: Int
+    let startRequestedAt: Instant?
+    init(_ row: borrowing Row) throws(PostgresError) {
+        id = try row["id"]
+        let status: String = try row["status"]
+        guard let known = CampaignStatus(rawValue: status) else {
+            throw .column(name: "status", expected: "a campaign's status", found: status)
+        }
+        self.status = known
+        channel = try row["channel"]
+        segment = try row["segment_id"]
+        sender = try row["sender_id"]
+        body = try row["body"]
+        version = try row["version"]
+        startRequestedAt = try row["start_requested_at"]
+    }
+
+    /// What the API says when an action does not fit the state.
+    func wrongState(for action: String, from allowed: [CampaignStatus]) -> Problem {
+        let states = allowed.map { "`\($0.rawValue)`" }.joined(separator: " or ")
+        return .conflict("wrong_state", "The campaign is `\(status.rawValue)`; only one that is \(states) can \(action).")
+    }
+}
+
+private let bodySchema = Schema.described(
+    .string(min: 1, max: 1600), "The text, with variables like {{ name | default: \"there\" }}",
+    example: "Hi {{ name | default: \"there\" }}, the sale ends tonight. Reply STOP to opt out.")
+private let window = Schema.integer(1...2_592_000)
+
+/// A campaign as it is drafted. What is left out must be there before it starts.
+struct CampaignDraft: BodyDecodable {
+    let name: String
+    let channel: Channel
+    let segment: SegmentID?
+    let sender: SenderID?
+    let body: String
+    let goalEvent: String?
+    let attributionSeconds: Int?
+
+    static let schema = Schema.object([
+        .required("name", .string(min: 1, max: 200), "For people"),
+        .required("channel", .string(oneOf: ["sms"]), "How it travels"),
+        .optional("segment_id", .string(format: "uuid"), "Whom it goes to, those whom consent allows"),
+        .optional("sender_id", .string(format: "uuid"), "Where it comes from"),
+        .optional("body", bodySchema, "The text"),
+        .optional("goal_event", .string(min: 1, max: 200), "The event that counts as conversion"),
+        .optional("attribution_window_seconds", window, "How long after delivery a conversion counts; 7 days when absent"),
+    ])
+
+    init(_ body: JSONObject) throws {
+        name = body.string("name")
+        channel = Channel(rawValue: body.string("channel"))!
+        segment = body.optionalID("segment_id", as: SegmentID.self)
+        sender = body.optionalID("sender_id", as: SenderID.self)
+        self.body = try body.optionalString("body").map(checkedText) ?? ""
+        goalEvent = body.optionalString("goal_event")
+        attributionSeconds = body.optionalInteger("attribution_window_seconds")
+    }
+}
+
+struct CampaignChange: BodyDecodable {
+    let name: String?
+    let segment: SegmentID?
+    let sender: SenderID?
+    let body: String?
+    let goalEvent: String?
+    let clearsGoal: Bool
+    let attributionSeconds: Int?
+
+    static let schema = Schema.object([
+        .optional("name", .string(min: 1, max: 200), "For people"),
+        .optional("segment_id", .string(format: "uuid"), "Whom it goes to"),
+        .optional("sender_id", .string(format: "uuid"), "Where it comes from"),
+        .optional("body", bodySchema, "The text"),
+        .optional("goal_event", .nullable(.string(min: 1, max: 200)), "The event that counts as conversion; null: none"),
+        .optional("attribution_window_seconds", window, "How long after delivery a conversion counts"),
+    ])
+
+    init(_ body: JSONObject) throws {
+        name = body.optionalString("name")
+        segment = body.optionalID("segment_id", as: SegmentID.self)
+        sender = body.optionalID("sender_id", as: SenderID.self)
+        self.body = try body.optionalString("body").map(checkedText)
+        goalEvent = body.optionalString("goal_event")
+        clearsGoal = body["goal_event"]?.isNull == true
+        attributionSeconds = body.optionalInteger("attribution_window_seconds")
+    }
+}
+
+/// A test send to oneself.
+struct CampaignTest: BodyDecodable {
+    let to: E164
+    let contact: ContactID?
+
+    static let schema = Schema.object([
+        .required("to", .string(format: "e164"), "Where to; a suppressed number gets nothing"),
+        .optional("contact_id", .string(format: "uuid"), "Whose data fills the variables; without it, those of nobody"),
+    ])
+
+    init(_ body: JSONObject) throws {
+        to = E164(body.string("to"))!
+        contact = body.optionalID("contact_id", as: ContactID.self)
+    }
+}

@@ -1,0 +1,88 @@
+// What moves a campaign from state to state, and a test send.
+internal import JSON
+internal import Jobs
+internal import PostgreSQL
+internal import Vocabulary
+internal import Web
+
+/// draft → freezing. The segment is calculated anew and the audience frozen by jobs; then it sends.
+func startCampaign(_ call: Call) throws -> Response {
+    let id: CampaignID = try call.pathID("id")
+    return try call.transaction { db in
+        let campaign = try db.one(CampaignSQL.lock, id)
+        guard campaign.status == .draft || campaign.status == .scheduled else {
+            throw campaign.wrongState(for: "start", from: [.draft, .scheduled])
+        }
+        let readiness = try Readiness(campaign, db)
+        try readiness.faults.check()
+        guard let stored = try db.first(CampaignSQL.start, id), let segment = campaign.segment else { throw Problem.notFound() }
+        try db.enqueueCalculation(of: segment)
+        try db.enqueue(
+            freezeCampaign.kind, payload: ["campaign_id": .string(id.description)], key: id.description, by: call.actor.user)
+        try call.audit("campaign.started", "campaign", id.uuid, in: db)
+        return .resource(stored)
+    }
+}
+
+func pauseCampaign(_ call: Call) throws -> Response {
+    try move(call, CampaignSQL.pause, "pause", from: [.sending], "campaign.paused")
+}
+
+func resumeCampaign(_ call: Call) throws -> Response {
+    try move(call, CampaignSQL.resume, "resume", from: [.paused], "campaign.resumed") { db, campaign in
+        guard let sender = campaign.sender, try db.one(SenderSQL.forSending, sender).isActive else {
+            throw Problem.conflict("sender_suspended", "The campaign's sender is suspended; give it working credentials first.")
+        }
+    }
+}
+
+func cancelCampaign(_ call: Call) throws -> Response {
+    let id: CampaignID = try call.pathID("id")
+    let allowed: [CampaignStatus] = [.scheduled, .freezing, .sending, .paused]
+    return try call.transaction { db in
+        guard let stored = try db.first(CampaignSQL.cancel, id, nil) else {
+            throw try db.one(CampaignSQL.find, id).wrongState(for: "be cancelled", from: allowed)
+        }
+        try db.enqueue(
+            closeCampaign.kind, payload: ["campaign_id": .string(id.description)], key: id.description, by: call.actor.user)
+        try call.audit("campaign.cancelled", "campaign", id.uuid, in: db)
+        return .resource(stored)
+    }
+}
+
+/// One arrow of the drawing: an UPDATE that names the states it may leave, and 409 with the state it found.
+private func move(
+    _ call: Call, _ transition: Statement<Stored, CampaignID>, _ action: String, from allowed: [CampaignStatus],
+    _ audited: String, check: (Connection, Campaign) throws -> Void = { _, _ in }
+) throws -> Response {
+    let id: CampaignID = try call.pathID("id")
+    return try call.transaction { db in
+        let campaign = try db.one(CampaignSQL.lock, id)
+        guard allowed.contains(campaign.status) else { throw campaign.wrongState(for: action, from: allowed) }
+        try check(db, campaign)
+        let stored = try db.one(transition, id)
+        try call.audit(audited, "campaign", id.uuid, in: db)
+        return .resource(stored)
+    }
+}
+
+func testCampaign(_ call: Call) throws -> Response {
+    let id: CampaignID = try call.pathID("id")
+    let test = try call.body(CampaignTest.self)
+    return try call.transaction { db in
+        let campaign = try db.one(CampaignSQL.find, id)
+        var faults = Faults()
+        if campaign.body.isEmpty { faults.add("/body", "required", "The campaign has no text yet.") }
+        if campaign.sender == nil { faults.add("/sender_id", "required", "The campaign has no sender yet.") }
+        try faults.check()
+        let contact = try test.contact.map { try db.one(TemplateSQL.contact, $0) } ?? [:]
+        let text = try TextTemplate(campaign.body).render(contact)
+        guard !text.isEmpty else { throw Problem.invalid("/body", "empty_text", "Nothing is left of the text for this contact.") }
+        let message = MessageID.new()
+        let row = try db.one(
+            CampaignSQL.insertTest, message, id, test.contact, campaign.sender!, campaign.channel, test.to, text,
+            MessageSize(text).parts)
+        try call.audit("campaign.tested", "campaign", id.uuid, in: db)
+        return .json(row.item, status: 202).with("Location", "/api/messages/\(message)")
+    }
+}

@@ -1,0 +1,80 @@
+// Drafts: making, reading, changing, deleting.
+internal import JSON
+internal import PostgreSQL
+internal import Vocabulary
+internal import Web
+
+func listCampaigns(_ call: Call) throws -> Response {
+    let paging = try call.paging()
+    let (createdAt, id) = try paging.newestFirst(CampaignID.self)
+    guard let status = call.query("status") else {
+        return try call.page(CampaignSQL.page, paging, createdAt, id, paging.fetchLimit)
+    }
+    return try call.page(CampaignSQL.pageInStatus, paging, createdAt, id, paging.fetchLimit, status)
+}
+
+func createCampaign(_ call: Call) throws -> Response {
+    let draft = try call.body(CampaignDraft.self)
+    let id = CampaignID.new()
+    return try call.transaction { db in
+        try db.one(CampaignSQL.references, draft.segment, draft.sender).check()
+        let stored = try db.one(
+            CampaignSQL.insert, id, draft.name, draft.channel, draft.segment, draft.sender, draft.body, draft.goalEvent,
+            draft.attributionSeconds, call.actor.user)
+        try call.audit("campaign.created", "campaign", id.uuid, in: db)
+        return .created(stored, at: "/api/campaigns/\(id)")
+    }
+}
+
+func readCampaign(_ call: Call) throws -> Response {
+    let id: CampaignID = try call.pathID("id")
+    return .resource(try call.read { db in try db.one(CampaignSQL.read, id) })
+}
+
+func changeCampaign(_ call: Call) throws -> Response {
+    let id: CampaignID = try call.pathID("id")
+    let change = try call.body(CampaignChange.self)
+    return try call.transaction { db in
+        let campaign = try db.one(CampaignSQL.lock, id)
+        try call.checkIfMatch(campaign.version)
+        guard campaign.status == .draft else { throw campaign.wrongState(for: "be changed", from: [.draft]) }
+        try db.one(CampaignSQL.references, change.segment, change.sender).check()
+        let stored = try db.one(
+            CampaignSQL.change, id, change.name, change.segment, change.sender, change.body, change.goalEvent,
+            change.clearsGoal, change.attributionSeconds)
+        try call.audit("campaign.changed", "campaign", id.uuid, in: db)
+        return .resource(stored)
+    }
+}
+
+func deleteCampaign(_ call: Call) throws -> Response {
+    let id: CampaignID = try call.pathID("id")
+    return try call.transaction { db in
+        let campaign = try db.one(CampaignSQL.lock, id)
+        try call.checkIfMatch(campaign.version)
+        guard campaign.status == .draft else { throw campaign.wrongState(for: "be deleted", from: [.draft]) }
+        try db.run(CampaignSQL.delete, id)
+        try call.audit("campaign.deleted", "campaign", id.uuid, in: db)
+        return .noContent
+    }
+}
+
+// MARK: Messages
+
+func listCampaignMessages(_ call: Call) throws -> Response {
+    let id: CampaignID = try call.pathID("id")
+    let paging = try call.paging(sorts: ["contact_id"])
+    let after = try paging.after(0, from: ContactID(UUID(high: 0, low: 0)))
+    return try call.read { db in
+        _ = try db.one(CampaignSQL.find, id)
+        guard let state = call.query("state") else {
+            return call.page(try db.all(MessageSQL.page, id, after, paging.fetchLimit), paging)
+        }
+        return call.page(try db.all(MessageSQL.pageInState, id, after, paging.fetchLimit, state), paging)
+    }
+}
+
+func readMessage(_ call: Call) throws -> Response {
+    let id: MessageID = try call.pathID("id")
+    return .json(try call.read { db in try db.one(MessageSQL.read, id) })
+}

@@ -1,0 +1,32 @@
+internal import JSON
+public import Web
+
+public let campaignRoutes: [Route] = [
+    .get("/api/campaigns", listCampaigns, needs: .readCampaigns, query: campaignFilters, "One page of campaigns, newest first"),
+    .post("/api/campaigns", createCampaign, needs: .writeCampaigns, body: CampaignDraft.schema, "Draft a campaign"),
+    .get("/api/campaigns/{id}", readCampaign, needs: .readCampaigns, "One campaign, with its counts"),
+    .patch("/api/campaigns/{id}", changeCampaign, needs: .writeCampaigns, body: CampaignChange.schema, "Change a draft"),
+    .delete("/api/campaigns/{id}", deleteCampaign, needs: .writeCampaigns, "Delete a draft"),
+    .post(
+        "/api/campaigns/{id}/preflight", preflightCampaign, needs: .readCampaigns, limit: .heavy,
+        "Who would get it and who not and why, parts, encoding, time, and what keeps it from starting"),
+    .post("/api/campaigns/{id}/start", startCampaign, needs: .writeCampaigns, "Freeze the audience, then send"),
+    .post("/api/campaigns/{id}/pause", pauseCampaign, needs: .writeCampaigns, "Stop sending within a second"),
+    .post("/api/campaigns/{id}/resume", resumeCampaign, needs: .writeCampaigns, "Go on where it stopped"),
+    .post("/api/campaigns/{id}/cancel", cancelCampaign, needs: .writeCampaigns, "Stop for good; what was sent stays in the ledger"),
+    .post(
+        "/api/campaigns/{id}/test", testCampaign, needs: .writeCampaigns, body: CampaignTest.schema,
+        "Send its text to one number, outside the audience and the counts"),
+    .get(
+        "/api/campaigns/{id}/messages", listCampaignMessages, needs: .readCampaigns, query: messageFilters,
+        "One page of the campaign's messages, skipped ones included"),
+    .get("/api/messages/{id}", readMessage, needs: .readCampaigns, "One message with its text and receipts"),
+]
+
+private let campaignFilters = QueryParameter.paging + [
+    QueryParameter("status", .string(oneOf: CampaignStatus.allCases.map(\.rawValue)), "Only campaigns in this state")
+]
+
+private let messageFilters = QueryParameter.paging + [
+    QueryParameter("state", .string(oneOf: MessageState.allCases.map(\.rawValue)), "Only messages in this state")
+]

@@ -1,0 +1,213 @@
+internal import JSON
+internal import PostgreSQL
+internal import Vocabulary
+internal import Web
+
+enum CampaignSQL {
+    /// `skipped` and `waiting` are of the frozen audience; `sent` was handed over, whatever came of it later.
+    private static let counts = """
+        (SELECT json_build_object(
+             'frozen', coalesce(sum(s.messages) FILTER (WHERE s.measure = 'frozen'), 0),
+             'skipped', coalesce(sum(s.messages) FILTER (WHERE s.measure = 'skipped'), 0),
+             'waiting', coalesce(sum(s.messages) FILTER (WHERE s.measure = 'waiting'), 0),
+             'sent', coalesce(sum(s.messages) FILTER (WHERE s.measure = 'sent'), 0),
+             'delivered', coalesce(sum(s.messages) FILTER (WHERE s.measure = 'delivered'), 0),
+             'undelivered', coalesce(sum(s.messages) FILTER (WHERE s.measure = 'undelivered'), 0),
+             'failed', coalesce(sum(s.messages) FILTER (WHERE s.measure = 'failed'), 0),
+             'unknown', coalesce(sum(s.messages) FILTER (WHERE s.measure = 'unknown'), 0),
+             'parts', coalesce(sum(s.parts) FILTER (WHERE s.measure = 'sent'), 0))
+           FROM campaign_stats s WHERE s.workspace_id = current_workspace() AND s.campaign_id = c.id)
+        """
+
+    private static let item = """
+        json_build_object('id', c.id, 'name', c.name, 'channel', c.channel, 'segment_id', c.segment_id,
+            'sender_id', c.sender_id, 'body', c.body, 'status', c.status, 'status_reason', c.status_reason,
+            'goal_event', c.goal_event, 'attribution_window_seconds', c.attribution_window_seconds,
+            'scheduled_at', rfc3339(c.scheduled_at), 'start_requested_at', rfc3339(c.start_requested_at),
+            'frozen_at', rfc3339(c.frozen_at), 'paused_at', rfc3339(c.paused_at), 'finished_at', rfc3339(c.finished_at),
+            'cancelled_at', rfc3339(c.cancelled_at), 'counts', \(counts), 'created_at', rfc3339(c.created_at),
+            'updated_at', rfc3339(c.updated_at), 'version', c.version)::text AS item
+        """
+
+    private static let columns = "id, status, channel, segment_id, sender_id, body, version, start_requested_at"
+
+    static let page = Statement<PageRow, TimestampText, CampaignID, Int>("""
+        SELECT \(item), c.created_at::text, c.id::text
+          FROM campaigns c
+         WHERE c.workspace_id = current_workspace() AND (c.created_at, c.id) < ($1::timestamptz, $2)
+         ORDER BY c.created_at DESC, c.id DESC
+         LIMIT $3
+        """)
+
+    static let pageInStatus = Statement<PageRow, TimestampText, CampaignID, Int, String>("""
+        SELECT \(item), c.created_at::text, c.id::text
+          FROM campaigns c
+         WHERE c.workspace_id = current_workspace() AND c.status = $4 AND (c.created_at, c.id) < ($1::timestamptz, $2)
+         ORDER BY c.created_at DESC, c.id DESC
+         LIMIT $3
+        """)
+
+    static let insert = Statement<Stored, CampaignID, String, Channel, SegmentID?, SenderID?, String, String?, Int?, UserID?>("""
+        INSERT INTO campaigns AS c (workspace_id, id, name, channel, segment_id, sender_id, body, goal_event,
+                                    attribution_window_seconds, created_by)
+        VALUES (current_workspace(), $1, $2, $3, $4, $5, $6, $7, coalesce($8, 604800), $9)
+        RETURNING \(item), c.version
+        """)
+
+    static let read = Statement<Stored, CampaignID>("""
+        SELECT \(item), c.version FROM campaigns c WHERE c.workspace_id = current_workspace() AND c.id = $1
+        """)
+
+    static let find = Statement<Campaign, CampaignID>("""
+        SELECT \(columns) FROM campaigns WHERE workspace_id = current_workspace() AND id = $1
+        """)
+
+    static let lock = Statement<Campaign, CampaignID>("""
+        SELECT \(columns) FROM campaigns WHERE workspace_id = current_workspace() AND id = $1 FOR UPDATE
+        """)
+
+    static let change = Statement<Stored, CampaignID, String?, SegmentID?, SenderID?, String?, String?, Bool, Int?>("""
+        UPDATE campaigns AS c
+           SET name = coalesce($2, c.name), segment_id = coalesce($3, c.segment_id), sender_id = coalesce($4, c.sender_id),
+               body = coalesce($5, c.body), goal_event = CASE WHEN $7 THEN NULL ELSE coalesce($6, c.goal_event) END,
+               attribution_window_seconds = coalesce($8, c.attribution_window_seconds),
+               version = c.version + 1, updated_at = now()
+         WHERE c.workspace_id = current_workspace() AND c.id = $1 AND c.status = 'draft'
+        RETURNING \(item), c.version
+        """)
+
+    static let delete = Statement<Int, CampaignID>("""
+        DELETE FROM campaigns WHERE workspace_id = current_workspace() AND id = $1 AND status = 'draft'
+        """)
+
+    /// Whether the segment and the sender that a draft names are this workspace's.
+    static let references = Statement<References, SegmentID?, SenderID?>("""
+        SELECT $1::uuid IS NULL
+               OR EXISTS (SELECT FROM segments WHERE workspace_id = current_workspace() AND id = $1) AS segment_exists,
+               $2::uuid IS NULL
+               OR EXISTS (SELECT FROM senders WHERE workspace_id = current_workspace() AND id = $2) AS sender_exists
+        """)
+
+    // MARK: Transitions. No row: it was in another state.
+
+    static let start = Statement<Stored, CampaignID>("""
+        UPDATE campaigns AS c
+           SET status = 'freezing', start_requested_at = now(), status_reason = NULL, version = c.version + 1, updated_at = now()
+         WHERE c.workspace_id = current_workspace() AND c.id = $1 AND c.status IN ('draft', 'scheduled')
+        RETURNING \(item), c.version
+        """)
+
+    static let pause = Statement<Stored, CampaignID>("""
+        UPDATE campaigns AS c
+           SET status = 'paused', paused_at = now(), status_reason = NULL, version = c.version + 1, updated_at = now()
+         WHERE c.workspace_id = current_workspace() AND c.id = $1 AND c.status = 'sending'
+        RETURNING \(item), c.version
+        """)
+
+    static let resume = Statement<Stored, CampaignID>("""
+        UPDATE campaigns AS c
+           SET status = 'sending', paused_at = NULL, status_reason = NULL, version = c.version + 1, updated_at = now()
+         WHERE c.workspace_id = current_workspace() AND c.id = $1 AND c.status = 'paused'
+        RETURNING \(item), c.version
+        """)
+
+    static let cancel = Statement<Stored, CampaignID, String?>("""
+        UPDATE campaigns AS c
+           SET status = 'cancelled', cancelled_at = now(), paused_at = NULL, status_reason = $2,
+               version = c.version + 1, updated_at = now()
+         WHERE c.workspace_id = current_workspace() AND c.id = $1
+           AND c.status IN ('scheduled', 'freezing', 'sending', 'paused')
+        RETURNING \(item), c.version
+        """)
+
+    // MARK: Freezing
+
+    static let segment = Statement<SegmentState, SegmentID>("""
+        SELECT state, problem, calculated_at, member_count FROM segments
+         WHERE workspace_id = current_workspace() AND id = $1
+        """)
+
+    /// One row per member of the segment, all at once: pending, or skipped with the reason. The instant is the
+    /// transaction's, so that it equals `frozen_at` of the campaign that `freeze` sets.
+    static let insertAudience = Statement<Int, CampaignID, SegmentID, SenderID, Channel>("""
+        INSERT INTO messages (workspace_id, campaign_id, contact_id, sender_id, channel, to_address, state, skip_reason,
+                              settled_at, due_at, created_at)
+        SELECT current_workspace(), $1, r.contact_id, $3, $4, r.address,
+               CASE WHEN r.reason IS NULL THEN 'pending' ELSE 'skipped' END, r.reason,
+               CASE WHEN r.reason IS NOT NULL THEN now() END, now(), now()
+          FROM (\(audience(segment: "$2", channel: "$4"))) r
+        """)
+
+    /// freezing → sending.
+    static let freeze = Statement<Int, CampaignID>("""
+        UPDATE campaigns
+           SET status = 'sending', frozen_at = now(), status_reason = NULL, version = version + 1, updated_at = now()
+         WHERE workspace_id = current_workspace() AND id = $1 AND status = 'freezing'
+        """)
+
+    static let reasons = Statement<ReasonCount, CampaignID>("""
+        SELECT reason, sum(messages)::bigint AS count FROM campaign_stats
+         WHERE workspace_id = current_workspace() AND campaign_id = $1 AND measure = 'skipped'
+         GROUP BY reason ORDER BY reason
+        """)
+
+    /// Members of a segment, each with their address on a channel and the reason to leave them out.
+    static func audience(segment: String, channel: String) -> String {
+        let address = Reachability.address("c", channel: channel)
+        return """
+            SELECT m.contact_id, \(address) AS address,
+                           CASE WHEN \(address) IS NULL THEN 'no_address' ELSE \(Reachability.reason) END AS reason
+                      FROM segment_members m
+                      JOIN contacts c ON c.workspace_id = m.workspace_id AND c.id = m.contact_id
+                      \(Reachability.joins(contact: "c.id", address: address, channel: channel))
+                     WHERE m.workspace_id = current_workspace() AND m.segment_id = \(segment)
+            """
+    }
+
+    // MARK: Tests
+
+    static let insertTest = Statement<PageRow, MessageID, CampaignID, ContactID?, SenderID, Channel, E164, String, Int>("""
+        INSERT INTO messages AS m (workspace_id, id, campaign_id, kind, contact_id, sender_id, channel, to_address, body,
+                                   parts, due_at, created_at)
+        VALUES (current_workspace(), $1, $2, 'test', $3, $4, $5, $6, $7, $8, now(), now())
+        RETURNING \(MessageSQL.item), m.id::text
+        """)
+}
+
+struct References: RowDecodable {
+    let segmentExists: Bool
+    let senderExists: Bool
+    init(_ row: borrowing Row) throws(PostgresError) {
+        segmentExists = try row["segment_exists"]
+        senderExists = try row["sender_exists"]
+    }
+    /// - Throws: a fault for each that is missing.
+    func check() throws {
+        var faults = Faults()
+        if !segmentExists { faults.add("/segment_id", "not_found", "There is no such segment here.") }
+        if !senderExists { faults.add("/sender_id", "not_found", "There is no such sender here.") }
+        try faults.check()
+    }
+}
+
+struct SegmentState: RowDecodable {
+    let state: String
+    let problem: String?
+    let calculatedAt: Instant?
+    let memberCount: Int
+    init(_ row: borrowing Row) throws(PostgresError) {
+        state = try row["state"]
+        problem = try row["problem"]
+        calculatedAt = try row["calculated_at"]
+        memberCount = try row["member_count"]
+    }
+}
+
+struct ReasonCount: RowDecodable {
+    let reason: String?
+    let count: Int
+    init(_ row: borrowing Row) throws(PostgresError) {
+        reason = try row["reason"]
+        count = try row["count"]
+    }
+}

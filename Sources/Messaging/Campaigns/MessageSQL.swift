@@ -1,0 +1,43 @@
+internal import JSON
+internal import PostgreSQL
+internal import Vocabulary
+internal import Web
+
+enum MessageSQL {
+    private static let members = """
+        'id', m.id, 'campaign_id', m.campaign_id, 'contact_id', m.contact_id, 'kind', m.kind, 'channel', m.channel,
+            'to', m.to_address, 'state', m.state, 'skip_reason', m.skip_reason, 'attempt', m.attempt, 'parts', m.parts,
+            'sid', m.sid, 'provider_status', m.provider_status, 'error_code', m.error_code,
+            'unknown_reason', m.unknown_reason, 'created_at', rfc3339(m.created_at), 'started_at', rfc3339(m.started_at),
+            'sent_at', rfc3339(m.sent_at), 'settled_at', rfc3339(m.settled_at)
+        """
+    static let item = "json_build_object(\(members))::text AS item"
+
+    /// By contact, which the key of the ledger sorts by already. Tests are not of the audience.
+    static let page = Statement<PageRow, CampaignID, ContactID, Int>("""
+        SELECT \(item), m.contact_id::text
+          FROM messages m
+         WHERE m.workspace_id = current_workspace() AND m.campaign_id = $1 AND m.kind = 'campaign' AND m.contact_id > $2
+         ORDER BY m.contact_id
+         LIMIT $3
+        """)
+
+    static let pageInState = Statement<PageRow, CampaignID, ContactID, Int, String>("""
+        SELECT \(item), m.contact_id::text
+          FROM messages m
+         WHERE m.workspace_id = current_workspace() AND m.campaign_id = $1 AND m.kind = 'campaign' AND m.contact_id > $2
+           AND m.state = $4
+         ORDER BY m.contact_id
+         LIMIT $3
+        """)
+
+    /// With its text and everything that the provider said of it.
+    static let read = Statement<JSONText, MessageID>("""
+        SELECT json_build_object(\(members), 'body', m.body, 'receipts', (
+                   SELECT coalesce(json_agg(json_build_object('id', r.id, 'received_at', rfc3339(r.received_at), 'sid', r.sid,
+                              'status', r.status, 'error_code', r.error_code, 'state', r.state, 'outcome', r.outcome)
+                              ORDER BY r.received_at, r.id), '[]'::json)
+                     FROM receipts r WHERE r.workspace_id = current_workspace() AND r.message_id = m.id))::text
+          FROM messages m WHERE m.workspace_id = current_workspace() AND m.id = $1
+        """)
+}

@@ -1,0 +1,146 @@
+// What would happen if a campaign started now.
+internal import JSON
+internal import PostgreSQL
+internal import Vocabulary
+internal import Web
+
+func preflightCampaign(_ call: Call) throws -> Response {
+    let id: CampaignID = try call.pathID("id")
+    return try call.read(timeoutSeconds: 60) { db in
+        let campaign = try db.one(CampaignSQL.find, id)
+        let readiness = try Readiness(campaign, db)
+        var report: JSONObject = [
+            "can_start": .bool(readiness.faults.list.isEmpty && campaign.status == .draft),
+            "faults": json(readiness.faults),
+        ]
+        var warnings = readiness.warnings
+        var recipients = 0
+        if let segment = campaign.segment, let state = readiness.segment {
+            if state.state != "ready" {
+                warnings.add("/segment_id", "segment_\(state.state)", "The segment's members are not current; starting calculates them anew.")
+            }
+            report["segment"] = [
+                "id": .string(segment.description), "state": .string(state.state),
+                "calculated_at": JSONValue(state.calculatedAt?.description),
+            ]
+            let waterfall = try db.all(PreflightSQL.waterfall, segment, campaign.channel)
+            recipients = waterfall.first { $0.reason == nil }?.count ?? 0
+            report["waterfall"] = [
+                "members": .integer(Int64(waterfall.reduce(0) { $0 + $1.count })),
+                "skipped": .object(counted(waterfall.filter { $0.reason != nil }.sorted { $0.reason! < $1.reason! })),
+                "recipients": .integer(Int64(recipients)),
+            ]
+            if recipients == 0 { warnings.add("/segment_id", "no_recipients", "Nobody would get it.") }
+            if let template = readiness.template {
+                let texts = try TextSurvey(template, segment, campaign.channel, recipients: recipients, db)
+                for (name, value) in texts.report(rate: readiness.sender?.rate, recipients: recipients) { report[name] = value }
+                texts.warn(&warnings)
+            }
+        }
+        report["warnings"] = json(warnings)
+        return .json(.object(report))
+    }
+}
+
+private func json(_ faults: Faults) -> JSONValue {
+    .array(faults.list.map {
+        ["pointer": .string($0.pointer), "code": .string($0.code), "detail": .string($0.detail)]
+    })
+}
+
+/// The texts of a campaign as they would really be: rendered for every recipient below 10,000, for a sample above.
+private struct TextSurvey {
+    static let exactBelow = 10_000
+    private static let batch = 1000
+    private static let shown = 3
+
+    private var rendered = 0
+    private var parts: [Int: Int] = [:]
+    private var encodings: [MessageSize.Encoding: Int] = [:]
+    private var outsiders: [Unicode.Scalar: Int] = [:]
+    private var empty = 0
+    private var tooLong = 0
+    private var sample: [JSONValue] = []
+    private let isExact: Bool
+    private let variables: [(variable: TemplateVariable, hasFallback: Bool)]
+
+    init(_ template: TextTemplate, _ segment: SegmentID, _ channel: Channel, recipients: Int, _ db: Connection) throws {
+        isExact = recipients <= Self.exactBelow
+        variables = template.variables
+        // A little more than 5,000 of 65,536ths, so that chance does not leave too few.
+        let threshold = isExact ? 65_536 : max(1, 65_536 * 5000 / recipients + 1)
+        var after = ContactID(UUID(high: 0, low: 0))
+        while true {
+            let page = try db.all(PreflightSQL.recipients, segment, channel, after, threshold, Self.batch)
+            for recipient in page { count(template.render(recipient.contact), of: recipient.id) }
+            guard page.count == Self.batch, let last = page.last else { break }
+            after = last.id
+        }
+    }
+
+    private mutating func count(_ text: String, of contact: ContactID) {
+        rendered += 1
+        guard !text.isEmpty else {
+            empty += 1
+            return
+        }
+        guard text.unicodeScalars.count <= longestText else {
+            tooLong += 1
+            return
+        }
+        let size = MessageSize(text)
+        parts[size.parts, default: 0] += 1
+        encodings[size.encoding, default: 0] += 1
+        if size.encoding == .ucs2 { for scalar in GSM7.outsiders(in: text) { outsiders[scalar, default: 0] += 1 } }
+        if sample.count < Self.shown {
+            sample.append([
+                "contact_id": .string(contact.description), "text": .string(text),
+                "encoding": .string(size.encoding.rawValue), "parts": .integer(Int64(size.parts)),
+            ])
+        }
+    }
+
+    /// - Parameter rate: of the sender, in parts per second; without one there is no time to tell.
+    func report(rate: Double?, recipients: Int) -> JSONObject {
+        let counted = parts.reduce(0) { $0 + $1.key * $1.value }
+        // The sample stands for all.
+        let total = isExact || rendered == 0 ? counted : Int((Double(counted) / Double(rendered) * Double(recipients)).rounded())
+        var histogram = JSONObject()
+        for (size, count) in parts.sorted(by: { $0.key < $1.key }) { histogram[String(size)] = .integer(Int64(count)) }
+        let forced = outsiders.sorted { ($1.value, $0.key.value) < ($0.value, $1.key.value) }.prefix(50)
+        return [
+            "parts": [
+                "exact": .bool(isExact), "rendered": .integer(Int64(rendered)), "histogram": .object(histogram),
+                "total": .integer(Int64(total)),
+            ],
+            "encoding": [
+                "gsm7": .integer(Int64(encodings[.gsm7] ?? 0)), "ucs2": .integer(Int64(encodings[.ucs2] ?? 0)),
+                "forced_by": .array(forced.map {
+                    ["character": .string(String($0.key)), "code": .string(codePoint($0.key)), "messages": .integer(Int64($0.value))]
+                }),
+            ],
+            "texts": ["empty": .integer(Int64(empty)), "too_long": .integer(Int64(tooLong))],
+            "variables": .array(variables.map {
+                ["name": .string($0.variable.description), "has_default": .bool($0.hasFallback)]
+            }),
+            "sample": .array(sample),
+            "estimated_seconds": rate.map { .real((Double(total) / $0 * 10).rounded() / 10) } ?? nil,
+        ]
+    }
+
+    func warn(_ warnings: inout Faults) {
+        if empty > 0 { warnings.add("/body", "empty_text", "Nothing is left of the text for some contacts; they are skipped.") }
+        if tooLong > 0 { warnings.add("/body", "text_too_long", "Some texts have more than \(longestText) characters; they are skipped.") }
+        if encodings[.ucs2] ?? 0 > 0 {
+            warnings.add("/body", "ucs2", "Characters outside GSM-7 make some messages shorter per part: 70 instead of 160.")
+        }
+    }
+
+    private func codePoint(_ scalar: Unicode.Scalar) -> String {
+        let hex = String(scalar.value, radix: 16, uppercase: true)
+        return "U+" + String(repeating: "0", count: max(0, 4 - hex.count)) + hex
+    }
+}
+
+/// The longest body that Twilio takes (error 21617).
+let longestText = 1600
