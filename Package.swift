@@ -73,6 +73,7 @@ let package = Package(
         tests("FastCGITests", ["FastCGI"]),
         tests("JSONTests", ["JSON"]),
         tests("PostgreSQLTests", ["PostgreSQL"]),
+        tests("RuntimeTests", ["Runtime"]),
         tests("WebTests", ["Web", "Secrets"]),
         tests("JobsTests", ["Jobs"]),
         tests("AccountsTests", ["Accounts"]),

@@ -8,6 +8,8 @@ internal import Vocabulary
 public final class Connection {
     private let conninfo: String
     private let applicationName: String
+    private let role: String?
+    private let database: String?
     private(set) var handle: OpaquePointer?
     /// Prepared on this very connection, by statement id.
     var prepared: [Bool] = []
@@ -23,14 +25,23 @@ public final class Connection {
     private var nextAttempt = Instant(microseconds: 0)
 
     /// Does not connect yet. An empty `conninfo` lets the PG* variables decide.
-    public init(lazily conninfo: String, applicationName: String = "muster") {
+    /// - Parameters:
+    ///   - role: connects as this role whatever `conninfo` says.
+    ///   - database: connects to this database whatever `conninfo` says.
+    public init(
+        lazily conninfo: String, applicationName: String = "muster", role: String? = nil, database: String? = nil
+    ) {
         self.conninfo = conninfo
         self.applicationName = applicationName
+        self.role = role
+        self.database = database
     }
 
     /// Connects at once.
-    public convenience init(_ conninfo: String, applicationName: String = "muster") throws(PostgresError) {
-        self.init(lazily: conninfo, applicationName: applicationName)
+    public convenience init(
+        _ conninfo: String, applicationName: String = "muster", role: String? = nil, database: String? = nil
+    ) throws(PostgresError) {
+        self.init(lazily: conninfo, applicationName: applicationName, role: role, database: database)
         _ = try live()
     }
 
@@ -87,12 +98,15 @@ public final class Connection {
     private func connect() throws(PostgresError) -> OpaquePointer {
         let now = Instant.now()
         guard failures == 0 || now >= nextAttempt else { throw .cannotConnect("waiting before the next attempt") }
-        let parameters: [(String, String)] = [
+        var parameters: [(String, String)] = [
             ("dbname", conninfo), ("fallback_application_name", applicationName), ("client_encoding", "UTF8"),
             ("options", "-c timezone=UTC -c datestyle=ISO,YMD -c bytea_output=hex -c client_min_messages=warning"),
             ("connect_timeout", "5"), ("keepalives_idle", "10"), ("keepalives_interval", "5"), ("keepalives_count", "3"),
             ("tcp_user_timeout", "20000"),
         ]
+        if let role { parameters.append(("user", role)) }
+        // Only the first dbname may be a whole conninfo; this one is a name.
+        if let database { parameters.append(("dbname", database)) }
         let keywords = parameters.map { strdup($0.0) } + [nil]
         let values = parameters.map { strdup($0.1) } + [nil]
         defer { for text in keywords + values { free(text) } }
@@ -128,4 +142,18 @@ public final class Connection {
 
 func quotedIdentifier(_ name: String) -> String {
     "\"" + name.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\"") + "\""
+}
+
+extension Connection {
+    /// One setting of a connection string or URI, such as `dbname`; `nil` when it says nothing about it or is malformed.
+    public static func setting(_ keyword: String, of conninfo: String) -> String? {
+        guard let options = PQconninfoParse(conninfo, nil) else { return nil }
+        defer { PQconninfoFree(options) }
+        var option = options
+        while let name = option.pointee.keyword {
+            if String(cString: name) == keyword { return option.pointee.val.map { String(cString: $0) } }
+            option += 1
+        }
+        return nil
+    }
 }

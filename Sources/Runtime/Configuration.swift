@@ -5,7 +5,7 @@ public import Secrets
 /// What is wrong with the environment, all of it at once.
 public struct ConfigurationError: Error, Sendable, CustomStringConvertible {
     public let faults: [String]
-    public var description: String { faults.joined(separator: "; ") }
+    public var description: String { faults.joined(separator: "\n") }
 }
 
 /// One variable: its name, default, what it must look like, and what it is for. The README's table is made of these.
@@ -32,7 +32,17 @@ public struct Configuration: Sendable {
     public var logLevel: LogLevel
     public var twilioURL: String
     public var allowsSignUp: Bool
-    public var sealingKey: SealingKey
+    /// The folder of the migrations.
+    public var migrations: String
+    /// The folder of the responders' sockets.
+    public var sockets: String
+    private let key: SealingKey?
+    /// What the operator's commands that never seal anything do without.
+    /// - Precondition: the configuration was loaded with it.
+    public var sealingKey: SealingKey {
+        guard let key else { preconditionFailure("loaded without the sealing key") }
+        return key
+    }
 
     public static let variables: [Variable] = [
         Variable(
@@ -75,6 +85,10 @@ public struct Configuration: Sendable {
             purpose: "Where `muster migrate` finds the migrations"
         ) { !$0.isEmpty },
         Variable(
+            name: "MUSTER_SOCKETS", standard: "/run/muster", expected: "a folder",
+            purpose: "Where `muster doctor` looks for the responders' sockets"
+        ) { !$0.isEmpty },
+        Variable(
             name: "MUSTER_CRASH_AT", standard: "", expected: "the name of a crash point",
             purpose: "Tests only: where a debug build kills itself"
         ) { _ in true },
@@ -87,9 +101,12 @@ public struct Configuration: Sendable {
     ]
 
     /// Reads and checks the environment.
+    /// - Parameter withSealingKey: `false` for commands that need none; it is not looked for then.
     /// - Throws: every fault at once; each names its variable, its value and what was expected. Values of variables
     ///   that hold connection strings are not repeated: they may have a password in them.
-    public static func load(_ environment: [String: String] = processEnvironment()) throws(ConfigurationError) -> Configuration {
+    public static func load(
+        _ environment: [String: String] = processEnvironment(), withSealingKey: Bool = true
+    ) throws(ConfigurationError) -> Configuration {
         var faults: [String] = []
         var values: [String: String] = [:]
         for variable in variables {
@@ -105,8 +122,9 @@ public struct Configuration: Sendable {
             let nearest = variables.map(\.name).min { editDistance($0, name) < editDistance($1, name) }!
             faults.append("\(name) is not a variable of Muster; the nearest is \(nearest)")
         }
-        let key = sealingKey(values["MUSTER_SEALING_KEY_FILE"]!, environment["CREDENTIALS_DIRECTORY"], &faults)
-        guard faults.isEmpty, let key else { throw ConfigurationError(faults: faults) }
+        let key = withSealingKey
+            ? sealingKey(values["MUSTER_SEALING_KEY_FILE"]!, environment["CREDENTIALS_DIRECTORY"], &faults) : nil
+        guard faults.isEmpty else { throw ConfigurationError(faults: faults) }
         var publicURL = values["MUSTER_PUBLIC_URL"]!
         while publicURL.hasSuffix("/") { publicURL.removeLast() }
         return Configuration(
@@ -114,7 +132,8 @@ public struct Configuration: Sendable {
             allowedOrigins: Set(values["MUSTER_ALLOWED_ORIGINS"]!.split(separator: ",").map(String.init)),
             threads: Int(values["MUSTER_THREADS"]!)!, workerThreads: Int(values["MUSTER_WORKER_THREADS"]!)!,
             logLevel: LogLevel(name: values["MUSTER_LOG_LEVEL"]!)!, twilioURL: values["MUSTER_TWILIO_URL"]!,
-            allowsSignUp: values["MUSTER_SIGN_UP"]! == "open", sealingKey: key)
+            allowsSignUp: values["MUSTER_SIGN_UP"]! == "open",
+            migrations: values["MUSTER_MIGRATIONS"]!, sockets: values["MUSTER_SOCKETS"]!, key: key)
     }
 
     /// A key for one purpose, derived from the sealing key.
