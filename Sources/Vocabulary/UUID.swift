@@ -91,6 +91,7 @@ public enum Entity {
     public enum Contact {}
     public enum Segment {}
     public enum List {}
+    public enum Import {}
     public enum Job {}
     public enum Template {}
     public enum Sender {}
@@ -108,6 +109,7 @@ public typealias InvitationID = ID<Entity.Invitation>
 public typealias ContactID = ID<Entity.Contact>
 public typealias SegmentID = ID<Entity.Segment>
 public typealias ListID = ID<Entity.List>
+public typealias ImportID = ID<Entity.Import>
 public typealias JobID = ID<Entity.Job>
 public typealias TemplateID = ID<Entity.Template>
 public typealias SenderID = ID<Entity.Sender>
