@@ -54,7 +54,7 @@ $$;
 -- Makes the monthly partitions of a table from last month to `ahead` months from now, and the default one.
 -- Partitions carry no grants: they are reached through their parent, and so through its policies.
 CREATE FUNCTION create_partitions(parent text, ahead int DEFAULT 3) RETURNS int
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
 AS $$
 DECLARE
     month date := date_trunc('month', now() AT TIME ZONE 'UTC') - interval '1 month';

@@ -132,7 +132,7 @@ SELECT create_partitions('audit_log');
 -- Outcome: ok | unauthenticated | workspace_required | not_found | forbidden. `stale`: touch_token is due.
 CREATE FUNCTION authorize(token bytea, is_key boolean, wanted uuid, roles text[], scope text)
 RETURNS TABLE (outcome text, workspace uuid, user_id uuid, api_key_id uuid, role text, plan text, stale boolean)
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, public
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -183,7 +183,7 @@ $$;
 
 -- Like authorize for routes that need a person but no workspace.
 CREATE FUNCTION session_user_of(token bytea) RETURNS TABLE (user_id uuid, session_id uuid, stale boolean)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
 AS $$
     SELECT s.user_id, s.id, s.last_seen_at < now() - interval '5 minutes' FROM sessions s
      WHERE s.token_hash = token AND s.expires_at > now() AND s.absolute_expires_at > now()
@@ -191,7 +191,7 @@ $$;
 
 -- Slides a session's idle expiry and notes a key's last use; called at most every five minutes for a token.
 CREATE FUNCTION touch_token(token bytea, is_key boolean) RETURNS void
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, public
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
 AS $$
 BEGIN
     IF is_key THEN
@@ -206,7 +206,7 @@ $$;
 -- Sign-up: a user with a first workspace that they own. NULL when the address is taken.
 CREATE FUNCTION sign_up(email text, name text, password_hash text, workspace_name text, timezone text, country text)
 RETURNS TABLE (user_id uuid, workspace_id uuid)
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, public
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
 AS $$
 BEGIN
     INSERT INTO users (email, name, password_hash) VALUES (sign_up.email, sign_up.name, sign_up.password_hash)
@@ -219,7 +219,7 @@ $$;
 
 -- A workspace with its owner.
 CREATE FUNCTION create_workspace(owner uuid, name text, timezone text, country text) RETURNS uuid
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, public
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
 AS $$
 DECLARE
     workspace uuid;
@@ -233,15 +233,15 @@ $$;
 
 -- Sign-in, first half: the hash to verify the password against.
 CREATE FUNCTION password_of(address text) RETURNS TABLE (user_id uuid, password_hash text)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
 AS $$ SELECT u.id, u.password_hash FROM users u WHERE u.email = address $$;
 
 CREATE FUNCTION set_password_hash(person uuid, hash text) RETURNS void
-LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, public
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
 AS $$ UPDATE users SET password_hash = hash, updated_at = now() WHERE id = person $$;
 
 CREATE FUNCTION create_session(person uuid, token bytea, agent text, client inet) RETURNS uuid
-LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, public
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
 AS $$
     INSERT INTO sessions (token_hash, user_id, user_agent, address) VALUES (token, person, left(agent, 300), client)
     RETURNING id
@@ -249,7 +249,7 @@ $$;
 
 -- Ends the session of a token, or all sessions of its user. Returns how many ended.
 CREATE FUNCTION end_sessions(token bytea, everywhere boolean) RETURNS bigint
-LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, public
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
 AS $$
     WITH ended AS (
         DELETE FROM sessions s
@@ -261,12 +261,12 @@ $$;
 
 -- The person behind a user id, and the workspaces that they belong to.
 CREATE FUNCTION person(who uuid) RETURNS TABLE (id uuid, email text, name text, created_at timestamptz)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
 AS $$ SELECT u.id, u.email, u.name, u.created_at FROM users u WHERE u.id = who $$;
 
 CREATE FUNCTION workspaces_of(who uuid)
 RETURNS TABLE (id uuid, name text, role text, timezone text, default_country text, plan text, created_at timestamptz)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
 AS $$
     SELECT w.id, w.name, m.role, w.timezone, w.default_country, w.plan, w.created_at
       FROM members m JOIN workspaces w ON w.id = m.workspace_id

@@ -33,7 +33,7 @@ GRANT SELECT, DELETE ON rate_limits TO muster_maintenance;
 -- asking again. Never more than the capacity in total. Its row lock is held for this statement's transaction only.
 CREATE FUNCTION lease_requests(who bytea, kind text, capacity int, window_seconds int, wanted int)
 RETURNS TABLE (granted int, remaining int, resets_in_seconds int)
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, public
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -91,7 +91,7 @@ SELECT protect('jobs');
 -- The plan behind a token, for its rate limits: of a key's workspace, or the best of a person's workspaces.
 -- NULL for a token that nobody knows or that has ended.
 CREATE FUNCTION token_plan(token bytea, is_key boolean) RETURNS text
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
 AS $$
     SELECT CASE WHEN is_key THEN
         (SELECT w.plan FROM api_keys k JOIN workspaces w ON w.id = k.workspace_id
@@ -107,6 +107,6 @@ GRANT EXECUTE ON FUNCTION token_plan(bytea, boolean) TO muster_responder;
 
 -- The number of the last migration applied, for readiness. The table belongs to the migration runner.
 CREATE FUNCTION migration_level(applied boolean) RETURNS int
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, public
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
 AS $$ BEGIN RETURN (SELECT coalesce(max(number), 0) FROM schema_migrations); END $$;
 GRANT EXECUTE ON FUNCTION migration_level(boolean) TO muster_responder, muster_worker, muster_maintenance;

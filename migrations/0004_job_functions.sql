@@ -6,7 +6,7 @@
 -- jobs comes first, so that a flood of one does not starve the others. What runs is counted once, not per candidate.
 CREATE FUNCTION claim_job(kinds text[], lease_seconds double precision)
 RETURNS TABLE (workspace_id uuid, id uuid, kind text, payload jsonb, attempt int, max_attempts int, lease_token uuid)
-LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, public
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
 AS $$
     WITH busy AS MATERIALIZED (
         SELECT r.workspace_id, count(*) AS jobs FROM jobs r WHERE r.state = 'running' GROUP BY r.workspace_id)
@@ -24,7 +24,7 @@ $$;
 
 -- How long a worker may sleep: 0 when a job is due, NULL when none waits.
 CREATE FUNCTION seconds_until_job_due(kinds text[]) RETURNS double precision
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
 AS $$
     -- greatest() would take 0 for NULL.
     SELECT CASE WHEN min(run_at) IS NOT NULL THEN greatest(0, extract(epoch FROM min(run_at) - now()))::double precision END
@@ -33,7 +33,7 @@ $$;
 
 -- Jobs whose worker died: back into the queue, or failed when they have been tried often enough.
 CREATE FUNCTION rescue_jobs() RETURNS bigint
-LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, public
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
 AS $$
     WITH dead AS (
         SELECT workspace_id, id FROM jobs WHERE state = 'running' AND lease_until < now() LIMIT 1000 FOR UPDATE SKIP LOCKED),
@@ -51,7 +51,7 @@ $$;
 
 -- Workspaces that workers may look after one by one.
 CREATE FUNCTION active_workspaces() RETURNS SETOF uuid
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
 AS $$ SELECT id FROM workspaces WHERE suspended_at IS NULL ORDER BY id $$;
 
 GRANT EXECUTE ON FUNCTION claim_job(text[], double precision), seconds_until_job_due(text[]), rescue_jobs()

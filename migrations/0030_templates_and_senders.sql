@@ -53,7 +53,7 @@ SELECT protect('senders');
 -- What a callback needs to be verified: whose sender it is and the sealed credentials.
 CREATE FUNCTION sender_for_webhook(sender uuid)
 RETURNS TABLE (workspace_id uuid, provider text, account_sid text, credentials bytea)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
 AS $$
     SELECT s.workspace_id, s.provider, s.account_sid, s.credentials FROM senders s WHERE s.id = sender
 $$;

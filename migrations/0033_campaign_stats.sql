@@ -41,7 +41,7 @@ GRANT EXECUTE ON FUNCTION measures_of(text, text, int, int, timestamptz, timesta
 
 -- Rows are locked in the order of their key, so two statements never wait for each other in a circle.
 CREATE FUNCTION count_new_messages() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
 AS $$
 BEGIN
     INSERT INTO campaign_stats AS s (workspace_id, campaign_id, hour, measure, reason, shard, messages, parts)
@@ -58,7 +58,7 @@ END
 $$;
 
 CREATE FUNCTION count_changed_messages() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
 AS $$
 BEGIN
     INSERT INTO campaign_stats AS s (workspace_id, campaign_id, hour, measure, reason, shard, messages, parts)

@@ -53,7 +53,7 @@ GRANT EXECUTE ON FUNCTION provider_rank(text), apply_status(uuid, text, text, in
 -- Takes back what a dead worker held, in every workspace. Claimed: nothing was sent, pending again. Started: nobody
 -- can know, so unknown, and never sent again by guessing; a callback or a look-up settles it.
 CREATE FUNCTION rescue_messages(most int, at timestamptz DEFAULT NULL) RETURNS TABLE (released int, lost int)
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, public
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
 AS $$
 BEGIN
     WITH expired AS (
@@ -77,7 +77,7 @@ GRANT EXECUTE ON FUNCTION rescue_messages(int, timestamptz) TO muster_worker, mu
 
 -- What a sending worker has to look at, in every workspace: campaigns that send, and those with a test to send.
 CREATE FUNCTION campaigns_to_send() RETURNS TABLE (workspace_id uuid, campaign_id uuid, sender_id uuid)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
 AS $$
     SELECT c.workspace_id, c.id, c.sender_id
       FROM campaigns c

@@ -30,7 +30,7 @@ SELECT create_partitions('receipts');
 
 -- Workspaces with receipts to settle: a skip from workspace to workspace along the index.
 CREATE FUNCTION workspaces_with_due_receipts(most int) RETURNS SETOF uuid
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
 AS $$
     SELECT w.id FROM workspaces w
      WHERE EXISTS (SELECT FROM receipts r WHERE r.workspace_id = w.id AND r.due_at <= now())

@@ -30,7 +30,7 @@ enum WebSQL {
 
     static let lockIdempotencyKey = Statement<Bool, UUID, String, String>("""
         SELECT pg_try_advisory_xact_lock(hashtextextended(
-                   concat_ws(chr(10), current_workspace()::text, $1::uuid::text, $2, $3), 7))
+                   concat_ws(chr(10), current_workspace()::text, $1::uuid::text, $2::text, $3::text), 7))
         """)
 
     static let storedAnswer = Statement<StoredAnswer, UUID, String, String>("""

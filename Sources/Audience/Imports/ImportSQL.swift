@@ -141,7 +141,7 @@ enum ImportSQL {
 
     static let addToList = Statement<Int, ListID>("""
         INSERT INTO list_members (workspace_id, list_id, contact_id)
-        SELECT DISTINCT current_workspace(), $1, c.id FROM import_rows r
+        SELECT DISTINCT current_workspace(), $1::uuid, c.id FROM import_rows r
           JOIN contacts c ON c.workspace_id = current_workspace()
            AND (c.id = r.contact_id OR (r.contact_id IS NULL AND (c.external_id = r.external_id OR c.email = r.email OR c.phone = r.phone)))
          WHERE r.fault IS NULL
