@@ -73,7 +73,7 @@ let package = Package(
         tests("FastCGITests", ["FastCGI"]),
         tests("JSONTests", ["JSON"]),
         tests("PostgreSQLTests", ["PostgreSQL"]),
-        tests("RuntimeTests", ["Runtime"]),
+        tests("RuntimeTests", ["JSON", "Runtime", "Secrets"]),
         tests("WebTests", ["Web", "Secrets"]),
         tests("JobsTests", ["Jobs"]),
         tests("AccountsTests", ["Accounts"]),

@@ -83,10 +83,16 @@ public struct Migrations: Sendable {
     }
 
     /// Applies what is pending, in order.
-    /// - Parameter progress: called after each.
+    /// - Parameters:
+    ///   - lockSeconds: how long a migration may wait for a lock. Everybody who wants the same table waits behind it
+    ///     meanwhile, so it gives up soon, lets them pass, and tries again.
+    ///   - attempts: how often it tries.
+    ///   - progress: called after each.
     /// - Returns: the applied ones. A failure leaves those before it applied and itself rolled back.
     @discardableResult
-    public func apply(on db: Connection, progress: (Migration) -> Void = { _ in }) throws -> [Migration] {
+    public func apply(
+        on db: Connection, lockSeconds: Double = 5, attempts: Int = 10, progress: (Migration) -> Void = { _ in }
+    ) throws -> [Migration] {
         _ = try db.one(Self.lock)
         defer { do { _ = try db.one(Self.unlock) } catch {} }
         try db.execute("""
@@ -96,15 +102,27 @@ public struct Migrations: Sendable {
             """)
         let pending = try pending(on: db)
         for migration in pending {
-            try db.transaction { db in
-                // Waiting for a lock would make everybody behind us wait too: rather fail, to be run again.
-                try db.execute("SET LOCAL lock_timeout = '5s'")
-                try db.execute(migration.sql)
-                try db.run(Self.record, migration.number, migration.name, migration.checksum)
+            var attempt = 1
+            while true {
+                do {
+                    try apply(migration, on: db, lockSeconds)
+                    break
+                } catch PostgresError.statement(.lockNotAvailable, _) where attempt < attempts {
+                    attempt += 1
+                    usleep(UInt32(lockSeconds * Double.random(in: 100_000...300_000)))
+                }
             }
             progress(migration)
         }
         return pending
+    }
+
+    private func apply(_ migration: Migration, on db: Connection, _ lockSeconds: Double) throws {
+        try db.transaction { db in
+            try db.execute("SET LOCAL lock_timeout = \(Int(lockSeconds * 1000))")
+            try db.execute(migration.sql)
+            try db.run(Self.record, migration.number, migration.name, migration.checksum)
+        }
     }
 }
 

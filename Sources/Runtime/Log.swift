@@ -2,6 +2,7 @@
 internal import Glibc
 internal import JSON
 internal import Synchronization
+internal import Vocabulary
 
 public enum LogLevel: Int, Comparable, Sendable {
     case error = 3, warning = 4, notice = 5, info = 6, debug = 7
@@ -42,7 +43,12 @@ public enum Log {
 
     private static func write(_ wanted: LogLevel, _ message: String, _ fields: [(String, LogValue)]) {
         guard isOn(wanted) else { return }
-        var line: [UInt8] = Array("<\(wanted.rawValue)>{\"message\":".utf8)
+        // One write, so that lines of several threads do not mix.
+        _ = line(wanted, message, fields).withUnsafeBytes { Glibc.write(2, $0.baseAddress, $0.count) }
+    }
+
+    static func line(_ level: LogLevel, _ message: String, _ fields: [(String, LogValue)]) -> [UInt8] {
+        var line: [UInt8] = Array("<\(level.rawValue)>{\"at\":\"\(Instant.now())\",\"level\":\"\(level)\",\"message\":".utf8)
         writeJSONString(message, into: &line)
         for (name, value) in fields {
             line.append(UInt8(ascii: ","))
@@ -55,7 +61,6 @@ public enum Log {
             }
         }
         line += "}\n".utf8
-        // One write, so that lines of several threads do not mix.
-        _ = line.withUnsafeBytes { Glibc.write(2, $0.baseAddress, $0.count) }
+        return line
     }
 }

@@ -86,6 +86,30 @@ private func withEmptyDatabase(_ body: (Connection) throws -> Void) throws {
         }
     }
 
+    @Test func `a migration that waits for a lock steps back and tries again, but not for ever`() throws {
+        let folder = try Folder(["0001_one.sql": "CREATE TABLE one (n int)"])
+        try withOwnDatabase { database throws in
+            let db = try database.connect(as: .superuser)
+            try db.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+            try folder.migrations().apply(on: db)
+            try folder.write("0002_two.sql", "ALTER TABLE one ADD m int")
+            let reader = try database.connect(as: .superuser)
+            try reader.transaction { reader throws in
+                let _: Int = try reader.value("SELECT count(*) FROM one")
+                #expect {
+                    try folder.migrations().apply(on: db, lockSeconds: 0.02, attempts: 3)
+                } throws: { ($0 as? PostgresError)?.sqlState == .lockNotAvailable }
+            }
+            let migrations = try folder.migrations()
+            try reader.execute("BEGIN; SELECT count(*) FROM one")
+            let process = reader.serverProcessID
+            DispatchQueue.global().asyncAfter(deadline: .now() + 0.2) {
+                _ = try? database.connect(as: .superuser).value("SELECT pg_terminate_backend($1::int)", .text("\(process)"), as: Bool.self)
+            }
+            #expect(try migrations.apply(on: db, lockSeconds: 0.05, attempts: 100).map(\.number) == [2])
+        }
+    }
+
     @Test func `two files with one number are refused`() throws {
         let folder = try Folder(["0001_one.sql": "SELECT 1", "0001_two.sql": "SELECT 1"])
         #expect { try folder.migrations() } throws: { "\($0)".contains("same number") }
