@@ -44,6 +44,7 @@ CREATE FUNCTION record_consent(contact uuid, channel text, state text, source te
                                evidence jsonb DEFAULT '{}', at timestamptz DEFAULT now()) RETURNS uuid
 LANGUAGE plpgsql VOLATILE
 AS $$
+#variable_conflict use_column
 DECLARE
     event uuid;
 BEGIN
