@@ -59,7 +59,8 @@ AS $$
 $$;
 GRANT EXECUTE ON FUNCTION sender_for_webhook(uuid) TO muster_responder, muster_worker;
 
--- A bucket of message parts per sender. One second of the rate fits in it, and at least one part.
+-- A bucket of message parts per sender. One second of the rate fits in it, and at least one part with room for the
+-- quarter of a second by which a worker may come late: what overflows is lost, and a slow sender would fall behind.
 CREATE TABLE sender_buckets (
     workspace_id uuid NOT NULL,
     sender_id uuid NOT NULL,
@@ -90,7 +91,7 @@ BEGIN
     wait_seconds := 0;
     SELECT s.rate_parts_per_second INTO STRICT rate
       FROM senders s WHERE s.workspace_id = current_workspace() AND s.id = sender;
-    burst := greatest(rate, 1);
+    burst := greatest(rate, 1 + rate / 4);
     INSERT INTO sender_buckets AS b (workspace_id, sender_id, tokens, refilled_at)
         VALUES (current_workspace(), sender, burst, coalesce(at, clock_timestamp()))
         ON CONFLICT (workspace_id, sender_id) DO NOTHING;

@@ -89,14 +89,15 @@ enum LedgerSQL {
         RETURNING m.id, m.state, m.attempt
         """)
 
-    /// Gives back or drops messages that were claimed and not started: claimed → pending, or → skipped with a reason.
+    /// Gives back messages whose request never left, or drops them with a reason: → pending, or → skipped. They may
+    /// be started where the commit's own answer was lost.
     static let giveBack = Statement<Int, UUID, [MessageID], [Instant], [String?]>("""
         UPDATE messages m
            SET state = CASE WHEN w.reason IS NULL THEN 'pending' ELSE 'skipped' END, skip_reason = w.reason,
                settled_at = CASE WHEN w.reason IS NOT NULL THEN now() END, lease_token = NULL, lease_until = NULL
           FROM unnest($2::uuid[], $3::timestamptz[], $4::text[]) AS w (id, created_at, reason)
          WHERE m.workspace_id = current_workspace() AND m.id = w.id AND m.created_at = w.created_at
-           AND m.state = 'claimed' AND m.lease_token = $1
+           AND (m.state = 'claimed' OR m.state = 'started' AND w.reason IS NULL) AND m.lease_token = $1
         """)
 
     /// What became of attempts: started → sent | failed | unknown | pending. An attempt that was given up as unknown

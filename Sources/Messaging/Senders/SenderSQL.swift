@@ -60,9 +60,10 @@ enum SenderSQL {
           FROM senders WHERE workspace_id = current_workspace() AND id = $1
         """)
 
-    static let suspend = Statement<Int, SenderID, String>("""
+    /// Not when it was changed meanwhile: its new credentials have not been tried yet.
+    static let suspend = Statement<Int, SenderID, String, Int>("""
         UPDATE senders SET status = 'suspended', status_reason = $2, version = version + 1, updated_at = now()
-         WHERE workspace_id = current_workspace() AND id = $1 AND status = 'active'
+         WHERE workspace_id = current_workspace() AND id = $1 AND status = 'active' AND version = $3
         """)
 }
 

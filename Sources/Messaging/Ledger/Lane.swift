@@ -1,0 +1,99 @@
+// One campaign in the hands of one sending thread.
+internal import HTTPClient
+internal import JSON
+internal import PostgreSQL
+internal import Runtime
+internal import Secrets
+internal import Vocabulary
+
+/// A message with its text, claimed and not yet started.
+struct ReadyMessage {
+    let id: MessageID
+    let createdAt: Instant
+    let to: String
+    let text: String
+    let parts: Int
+}
+
+/// A request under way, or one that has been answered.
+struct Attempt {
+    let message: MessageID
+    let createdAt: Instant
+    let number: Int
+    let to: String
+    let lane: Lane
+}
+
+/// What a sending thread keeps of a campaign between claims. All messages in `ready` come from one claim.
+final class Lane {
+    let work: CampaignToSend
+    let gate: SenderGate
+    var ready: ArraySlice<ReadyMessage> = []
+    var lease = UUID.v7()
+    /// By our own clock, well before the lease ends by the database's: afterwards others may have the messages.
+    var readyUntil = Instant(microseconds: 0)
+    /// Nothing was due when we last looked.
+    var nextClaim = Instant(microseconds: 0)
+    var inFlight = 0
+    /// Refusals in a row that say that the sender is not set up for this.
+    var misconfigured = 0
+    private var body = ""
+    private(set) var template: TextTemplate?
+
+    init(_ work: CampaignToSend, _ gate: SenderGate) {
+        self.work = work
+        self.gate = gate
+    }
+
+    /// Drafts change while tests of theirs are sent, so the text comes with every claim; it is parsed when it is new.
+    /// - Returns: `nil` for a text that does not parse, which nothing that started has.
+    func template(of body: String) -> TextTemplate? {
+        if body != self.body || template == nil {
+            self.body = body
+            do { template = try TextTemplate(body) } catch { template = nil }
+        }
+        return template
+    }
+}
+
+/// What is known of a sender: how to send through it, and when it may be tried again.
+final class SenderGate {
+    let id: SenderID
+    private(set) var version = 0
+    private(set) var rate = 1.0
+    private var credentials: SenderCredentials?
+    private var origin: TwilioClient.Origin?
+    var notBefore = Instant(microseconds: 0)
+    private var failures = 0
+
+    init(_ id: SenderID) { self.id = id }
+
+    /// Opens the credentials when the sender is new or has changed.
+    func update(_ row: SenderRow, _ workspace: WorkspaceID, _ key: SealingKey) {
+        guard row.version != version else { return }
+        version = row.version
+        rate = row.rate
+        credentials = SenderCredentials(opening: row.sealedCredentials, with: key, workspace: workspace, sender: id)
+        origin = row.from.map { .number($0) } ?? row.messagingServiceSID.map { .messagingService($0) }
+        failures = 0
+    }
+
+    /// `nil` when the credentials do not open: another key sealed them.
+    func request(_ client: TwilioClient, to: String, text: String, callback: String) -> HTTPRequest? {
+        guard let credentials, let origin else { return nil }
+        return client.createMessage(credentials, from: origin, to: to, body: text, statusCallback: callback)
+    }
+    var canSend: Bool { credentials != nil && origin != nil }
+
+    func succeeded() { failures = 0 }
+
+    /// Nothing goes through for a while: what the provider asks for, else 0.5 s doubling to 30 s, half of it by chance.
+    /// - Returns: the pause in seconds.
+    func pause(seconds asked: Double?, now: Instant) -> Double {
+        let seconds = asked ?? min(30, 0.5 * Double(1 << min(failures, 6))) * Double.random(in: 0.5...1)
+        // Many requests fail together; together they are one failure.
+        if now >= notBefore { failures += 1 }
+        notBefore = max(notBefore, now + seconds)
+        return seconds
+    }
+}

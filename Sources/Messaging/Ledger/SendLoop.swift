@@ -1,0 +1,264 @@
+// The sending thread: claim, render, lease parts, commit `started`, send, settle. One connection to PostgreSQL, many
+// requests under way at once.
+internal import HTTPClient
+public import Jobs
+internal import PostgreSQL
+internal import Runtime
+internal import Vocabulary
+
+public let sendingLoops: [WorkerLoop] = [
+    WorkerLoop("send") { context in
+        let loop = SendLoop(context.db, context.configuration, isStopping: { context.isStopping })
+        return { try loop.round() }
+    },
+    WorkerLoop("rescue-messages") { context in
+        return {
+            let rescued = try context.db.one(LedgerSQL.rescue, 1000, nil)
+            if rescued.released + rescued.lost > 0 {
+                Log.warning("messages rescued", [("released", .integer(rescued.released)), ("unknown", .integer(rescued.lost))])
+            }
+            return rescued.released + rescued.lost >= 1000 ? 0 : 5
+        }
+    },
+]
+
+/// Owned by its thread. A crash anywhere leaves rows whose leases end; an error leaves this object able to go on.
+final class SendLoop {
+    /// Requests under way at most, and so the most that a crash can leave unknown.
+    static let connections = 64
+    private static let claimLimit = 100
+    private static let leaseSeconds = 60.0
+    /// How often paused, resumed and new campaigns are noticed.
+    private static let refreshSeconds = 0.25
+
+    private let db: Connection
+    private let configuration: Configuration
+    private let client: TwilioClient
+    private let http = HTTPMultiClient(connections: SendLoop.connections)
+    private let isStopping: () -> Bool
+    private var lanes: [Lane] = []
+    private var gates: [SenderID: SenderGate] = [:]
+    private var refreshAt = Instant(microseconds: 0)
+    private var attempts: [Int: Attempt] = [:]
+    private var nextTag = 0
+    private var settlement = Settlement()
+    /// Messages that a lost commit may have started although their requests never left.
+    private var recalls: [(workspace: WorkspaceID, lease: UUID, messages: [ReadyMessage])] = []
+
+    init(_ db: Connection, _ configuration: Configuration, isStopping: @escaping () -> Bool) {
+        self.db = db
+        self.configuration = configuration
+        self.isStopping = isStopping
+        client = TwilioClient(baseURL: configuration.twilioURL)
+    }
+
+    /// Works until nothing is due or under way. Requests that are under way are always waited for and settled.
+    /// - Returns: seconds until the next look.
+    func round() throws -> Double {
+        try recall()
+        var isBusy = true
+        while isBusy || http.inFlight > 0 || !settlement.isEmpty {
+            isBusy = false
+            if !isStopping() {
+                try refresh()
+                for lane in lanes where http.inFlight < Self.connections {
+                    if try advance(lane) { isBusy = true }
+                }
+                // Whoever was first is last next time.
+                if let first = lanes.first { lanes = lanes.dropFirst() + [first] }
+            }
+            collect(waitMilliseconds: isBusy && http.inFlight < Self.connections ? 0 : 20)
+            if settlement.isDue(inFlight: http.inFlight, now: .now()) { try settlement.commit(db) }
+        }
+        if isStopping() {
+            for lane in lanes where !lane.ready.isEmpty { putBack(lane) }
+            try recall()
+        }
+        return pauseSeconds()
+    }
+
+    private func pauseSeconds() -> Double {
+        let now = Instant.now()
+        let next = lanes.filter { !$0.ready.isEmpty }.map { $0.gate.notBefore.seconds(since: now) }.min() ?? Self.refreshSeconds
+        return min(Self.refreshSeconds, max(0.005, next))
+    }
+
+    // MARK: What there is to do
+
+    private func refresh() throws {
+        let now = Instant.now()
+        guard now >= refreshAt else { return }
+        refreshAt = now + Self.refreshSeconds
+        let works = try db.all(LedgerSQL.campaignsToSend)
+        let known = Set(works)
+        for lane in lanes where !known.contains(lane.work) && !lane.ready.isEmpty { putBack(lane) }
+        lanes.removeAll { !known.contains($0.work) }
+        for work in works where !lanes.contains(where: { $0.work == work }) {
+            let gate = gates[work.sender] ?? SenderGate(work.sender)
+            gates[work.sender] = gate
+            lanes.append(Lane(work, gate))
+        }
+        gates = gates.filter { gate in lanes.contains { $0.work.sender == gate.key } || attempts.values.contains { $0.lane.work.sender == gate.key } }
+        try recall()
+    }
+
+    /// One step of a campaign. Returns whether it did anything.
+    private func advance(_ lane: Lane) throws -> Bool {
+        let now = Instant.now()
+        if now > lane.readyUntil { lane.ready = [] }
+        if lane.ready.isEmpty {
+            guard now >= lane.nextClaim, now >= lane.gate.notBefore else { return false }
+            try claim(lane, now)
+            if lane.ready.isEmpty { return false }
+        }
+        guard now >= lane.gate.notBefore else { return false }
+        return try start(lane, now)
+    }
+
+    // MARK: Claim
+
+    private func claim(_ lane: Lane, _ now: Instant) throws {
+        lane.lease = UUID.v7()
+        lane.readyUntil = now + Self.leaseSeconds / 2
+        var ready: [ReadyMessage] = []
+        var looked = 0
+        try db.inWorkspace(lane.work.workspace) { db in
+            guard let text = try db.first(LedgerSQL.campaign, lane.work.campaign),
+                let sender = try db.first(SenderSQL.forSending, lane.work.sender)
+            else { return }
+            lane.gate.update(sender, lane.work.workspace, configuration.sealingKey)
+            guard lane.gate.canSend else { return try suspend(lane, "credentials_unreadable", db) }
+            let template = lane.template(of: text.body)
+            // As many as the rate lets go before the lease would become old.
+            let limit = max(1, min(Self.claimLimit, Int(lane.gate.rate * 4)))
+            let claimed = try db.all(
+                LedgerSQL.claim, lane.work.campaign, limit, lane.lease, Self.leaseSeconds, template?.variables.isEmpty == false)
+            looked = claimed.count
+            ready = try render(claimed.filter { !$0.isSkipped }, template, lane, db)
+            if looked == 0, lane.inFlight == 0 { try finish(lane, db) }
+        }
+        crashPoint("after_claim")
+        lane.ready = ready[...]
+        if looked == 0 { lane.nextClaim = now + Self.refreshSeconds }
+    }
+
+    /// Texts for what was claimed. A text that cannot be sent is skipped at once, with its reason.
+    private func render(_ claimed: [ClaimedMessage], _ template: TextTemplate?, _ lane: Lane, _ db: Connection) throws -> [ReadyMessage] {
+        var ready: [ReadyMessage] = []
+        var dropped: [(message: ClaimedMessage, reason: String)] = []
+        for message in claimed {
+            let text = message.body ?? template?.render(message.contact ?? [:]) ?? ""
+            if text.isEmpty {
+                dropped.append((message, "empty_text"))
+            } else if text.unicodeScalars.count > longestText {
+                dropped.append((message, "text_too_long"))
+            } else {
+                ready.append(ReadyMessage(
+                    id: message.id, createdAt: message.createdAt, to: message.to, text: text, parts: MessageSize(text).parts))
+            }
+        }
+        if !dropped.isEmpty {
+            try db.run(
+                LedgerSQL.giveBack, lane.lease, dropped.map(\.message.id), dropped.map(\.message.createdAt),
+                dropped.map { Optional($0.reason) })
+        }
+        return ready
+    }
+
+    private func finish(_ lane: Lane, _ db: Connection) throws {
+        if try db.run(LedgerSQL.finish, lane.work.campaign) > 0 {
+            Log.notice("campaign finished", [("campaign", .string(lane.work.campaign.description))])
+        }
+    }
+
+    private func suspend(_ lane: Lane, _ reason: String, _ db: Connection) throws {
+        try db.run(SenderSQL.suspend, lane.work.sender, reason, lane.gate.version)
+        try db.run(LedgerSQL.pauseCampaignsOfSender, lane.work.sender, "sender_suspended")
+    }
+
+    // MARK: Start
+
+    private func start(_ lane: Lane, _ now: Instant) throws -> Bool {
+        let wanted = Array(lane.ready.prefix(Self.connections - http.inFlight))
+        var started: [StartedMessage] = []
+        var granted = 0
+        var waitSeconds = 0.0
+        do {
+            try db.inWorkspace(lane.work.workspace) { db in
+                let lease = try db.one(LedgerSQL.lease, lane.work.sender, wanted.map(\.parts), nil)
+                granted = lease.granted
+                waitSeconds = lease.waitSeconds
+                guard granted > 0 else { return }
+                let going = wanted.prefix(granted)
+                started = try db.all(
+                    LedgerSQL.start, lane.work.campaign, lane.lease, going.map(\.id), going.map(\.createdAt),
+                    going.map(\.text), going.map(\.parts), Self.leaseSeconds)
+            }
+        } catch {
+            // Whether that committed is unknown, that no request left is certain.
+            putBack(lane)
+            throw error
+        }
+        crashPoint("after_start")
+        lane.ready = lane.ready.dropFirst(granted)
+        // Small waits are gathered, so that a fast sender does not make a transaction of every message.
+        if granted < wanted.count { lane.gate.notBefore = max(lane.gate.notBefore, now + max(0.04, waitSeconds)) }
+        submit(started, wanted.prefix(granted), lane)
+        return granted > 0
+    }
+
+    private func submit(_ started: [StartedMessage], _ messages: ArraySlice<ReadyMessage>, _ lane: Lane) {
+        let byID = Dictionary(uniqueKeysWithValues: messages.map { ($0.id, $0) })
+        for row in started where row.state == "started" {
+            guard let message = byID[row.id] else { continue }
+            let callback = "\(configuration.publicURL)/webhooks/twilio/\(lane.work.sender)/status?m=\(message.id)"
+            guard let request = lane.gate.request(client, to: message.to, text: message.text, callback: callback) else {
+                // The credentials were changed this moment, to some that do not open; the next claim says so.
+                recalls.append((lane.work.workspace, lane.lease, [message]))
+                continue
+            }
+            nextTag += 1
+            attempts[nextTag] = Attempt(message: message.id, createdAt: message.createdAt, number: row.attempt, to: message.to, lane: lane)
+            lane.inFlight += 1
+            http.submit(request, tag: nextTag)
+        }
+        crashPoint("after_submit")
+    }
+
+    // MARK: Answers
+
+    private func collect(waitMilliseconds: Int) {
+        guard http.inFlight > 0 else { return }
+        let now = Instant.now()
+        for (tag, result) in http.wait(timeoutMilliseconds: waitMilliseconds) {
+            guard let attempt = attempts.removeValue(forKey: tag) else { continue }
+            attempt.lane.inFlight -= 1
+            settlement.add(attempt, client.classify(result), now: now)
+        }
+        if !settlement.isEmpty { crashPoint("after_answer") }
+    }
+
+    private func putBack(_ lane: Lane) {
+        recalls.append((lane.work.workspace, lane.lease, Array(lane.ready)))
+        lane.ready = []
+    }
+
+    /// Takes back what was never sent. Runs again until it has run once.
+    private func recall() throws {
+        while let next = recalls.last {
+            _ = try db.inWorkspace(next.workspace) { db in
+                try db.run(
+                    LedgerSQL.giveBack, next.lease, next.messages.map(\.id), next.messages.map(\.createdAt),
+                    next.messages.map { _ in nil })
+            }
+            recalls.removeLast()
+        }
+    }
+}
+
+extension Connection {
+    /// A transaction in a workspace; both begin in one round trip.
+    func inWorkspace<T>(_ workspace: WorkspaceID, _ work: (Connection) throws -> T) throws -> T {
+        try transaction(first: DeliverySQL.setWorkspace, workspace) { _ in try work(self) }
+    }
+}
