@@ -1,3 +1,4 @@
+import Messaging
 import Web
 
-serve("campaigns", [])
+serve("campaigns", templateRoutes + senderRoutes + campaignRoutes)
