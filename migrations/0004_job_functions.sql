@@ -57,3 +57,6 @@ AS $$ SELECT id FROM workspaces WHERE suspended_at IS NULL ORDER BY id $$;
 GRANT EXECUTE ON FUNCTION claim_job(text[], double precision), seconds_until_job_due(text[]), rescue_jobs()
     TO muster_worker, muster_maintenance;
 GRANT EXECUTE ON FUNCTION active_workspaces() TO muster_worker, muster_maintenance;
+
+-- For purging what has ended.
+CREATE INDEX jobs_by_end ON jobs (finished_at) WHERE finished_at IS NOT NULL;

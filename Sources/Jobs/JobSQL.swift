@@ -63,6 +63,13 @@ enum JobSQL {
          WHERE workspace_id = current_workspace() AND id = $1 AND state IN ('queued', 'running')
         """)
 
+    /// In batches, so that no lock is held for long. Maintenance sees every workspace.
+    static let purge = Statement<Int>("""
+        DELETE FROM jobs j USING (
+            SELECT workspace_id, id FROM jobs WHERE finished_at < now() - interval '30 days' LIMIT 5000) old
+         WHERE j.workspace_id = old.workspace_id AND j.id = old.id
+        """)
+
     static let rescue = Statement<Int>("SELECT rescue_jobs()")
 }
 

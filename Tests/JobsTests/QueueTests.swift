@@ -175,6 +175,24 @@ extension Connection {
         }
     }
 
+    @Test func `chores take back the jobs of dead workers and forget those that ended long ago`() throws {
+        try withOwnDatabase { database throws in
+            let db = try database.connect()
+            let workspace = try db.createWorkspace()
+            let old = try db.enqueue(in: workspace)
+            _ = try db.enqueue(in: workspace)
+            try db.runDynamic(
+                "UPDATE jobs SET state = 'failed', finished_at = now() - interval '31 days' WHERE id = $1::uuid", [old.sqlValue])
+            _ = try database.connect(as: .worker).claim(leaseSeconds: 0)
+            let maintenance = try database.connect(as: .maintenance)
+            for expected in [["rescue-jobs 1", "purge-jobs 1"], ["rescue-jobs 0", "purge-jobs 0"]] {
+                let told = try jobsChores.map { chore in "\(chore.name) \(try chore.run(maintenance)[0].1)" }
+                #expect(told == expected)
+            }
+            #expect(try db.value("SELECT string_agg(state, ' ') FROM jobs") == "queued")
+        }
+    }
+
     @Test func `pauses between attempts double up to five minutes`() {
         for attempt in 1...20 {
             let most = min(300, 2.0 * Double(1 << (attempt - 1)))
