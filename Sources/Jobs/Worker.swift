@@ -239,6 +239,8 @@ final class Worker: Sendable {
 
     private func pause(_ error: any Error, _ name: String) {
         Log.warning("worker round failed", [("name", .string(name)), ("error", .string(String(describing: error)))])
+        // While the database is away every thread comes here: neither it nor the journal needs them to hurry.
+        if case PostgresError.cannotConnect = error { return sleep(seconds: Double.random(in: 1...2)) }
         sleep(seconds: Double.random(in: 0.3...0.8))
     }
 
