@@ -1,0 +1,225 @@
+import Foundation
+import PostgreSQL
+import Runtime
+import TestSupport
+import Testing
+import Vocabulary
+
+@testable import Messaging
+
+/// The loop as it runs in the worker, against a database of its own and a provider that misbehaves as told.
+@Suite struct SendLoopTests {
+    @Test func `everybody gets the message once, and the campaign finishes`() throws {
+        try withSending(contacts: 300) { sending in
+            try sending.run()
+            #expect(Set(sending.provider.ledger.map(\.to)).count == 300)
+            #expect(sending.provider.ledger.count == 300)
+            #expect(sending.provider.ledger.allSatisfy { $0.body.hasPrefix("Hi P") })
+            #expect(try sending.states() == ["sent": 300])
+            #expect(try sending.status() == "finished")
+        }
+    }
+
+    @Test func `a refusal is final, and says what it means of the address`() throws {
+        try withSending(contacts: 30, script: { request, _ in
+            switch request.to.last {
+            case "1": .refuse(status: 400, code: 21211)
+            case "2": .refuse(status: 400, code: 21610)
+            default: .accept
+            }
+        }) { sending in
+            try sending.run()
+            #expect(try sending.states() == ["sent": 24, "failed": 6])
+            let reasons: [String] = try sending.db.dynamic("SELECT reason FROM suppressions ORDER BY reason, address", [])
+            #expect(reasons == ["invalid", "invalid", "invalid", "opt_out", "opt_out", "opt_out"])
+            let codes: [Int] = try sending.db.dynamic("SELECT error_code FROM messages WHERE state = 'failed' ORDER BY error_code", [])
+            #expect(codes == [21211, 21211, 21211, 21610, 21610, 21610])
+        }
+    }
+
+    @Test func `an answer that is lost or says nothing leaves unknown, and is never repeated`() throws {
+        try withSending(contacts: 40, script: { request, _ in
+            switch request.to.last {
+            case "1": .acceptAndHangUp
+            case "2": .status(500)
+            case "3": .status(200)
+            default: .accept
+            }
+        }) { sending in
+            try sending.run()
+            #expect(try sending.states() == ["sent": 28, "unknown": 12])
+            #expect(sending.provider.requestCount == 40)
+            #expect(try sending.status() == "finished")
+        }
+    }
+
+    @Test func `turned away for load, a message is tried again and sent once`() throws {
+        try withSending(contacts: 20, script: { _, number in
+            number < 25 ? .refuse(status: 429, code: 20429, headers: "Retry-After: 0.05\r\n") : .accept
+        }) { sending in
+            try sending.run()
+            #expect(sending.provider.ledger.count == 20)
+            #expect(Set(sending.provider.ledger.map(\.to)).count == 20)
+            #expect(try sending.states() == ["sent": 20])
+            let most: Int = try sending.db.value("SELECT max(attempt) FROM messages")
+            #expect(most >= 2)
+        }
+    }
+
+    @Test func `while nobody listens nothing is lost, and afterwards everything is sent once`() throws {
+        try withSending(contacts: 10, listening: false) { sending in
+            try sending.run(seconds: 0.4)
+            #expect(try sending.states() == ["pending": 10])
+            try sending.listen()
+            try sending.run()
+            #expect(sending.provider.ledger.count == 10)
+            #expect(try sending.states() == ["sent": 10])
+        }
+    }
+
+    @Test(arguments: [401, 403])
+    func `credentials that are refused suspend the sender and pause its campaigns`(status: Int) throws {
+        try withSending(contacts: 10, script: { _, _ in .refuse(status: status, code: 20003) }) { sending in
+            try sending.run()
+            #expect(try sending.status() == "paused")
+            #expect(try sending.states() == ["pending": 10])
+            let why: String = try sending.db.value("SELECT s.status_reason || ' ' || c.status_reason FROM senders s, campaigns c")
+            #expect(why == "authentication_failed sender_suspended")
+        }
+    }
+
+    @Test func `a sender that is not set up stops after ten refusals in a row`() throws {
+        try withSending(contacts: 500, script: { _, _ in .refuse(status: 400, code: 21606) }) { sending in
+            try sending.run()
+            #expect(try sending.status() == "paused")
+            #expect(sending.provider.requestCount <= 2 * SendLoop.connections + 10)
+            #expect(try sending.db.value("SELECT status_reason FROM campaigns") == "sender_misconfigured")
+        }
+    }
+
+    @Test func `a pause stops within a second, and resuming goes on exactly there`() throws {
+        try withSending(contacts: 200, rate: 100) { sending in
+            try sending.run(seconds: 0.5)
+            try sending.move(CampaignSQL.pause)
+            try sending.run(seconds: 0.5)
+            let before = sending.provider.ledger.count
+            #expect(before < 200)
+            try sending.run(seconds: 0.4)
+            #expect(sending.provider.ledger.count == before)
+            try sending.move(CampaignSQL.resume)
+            try sending.run()
+            #expect(sending.provider.ledger.count == 200)
+            #expect(Set(sending.provider.ledger.map(\.to)).count == 200)
+        }
+    }
+
+    @Test func `stopping gives back what was claimed and settles what is under way`() throws {
+        try withSending(contacts: 100, rate: 40) { sending in
+            try sending.run(seconds: 0.2)
+            let states = try sending.states()
+            #expect(states["claimed"] == nil && states["started"] == nil)
+            #expect(states["sent"] == sending.provider.ledger.count)
+        }
+    }
+
+    @Test func `texts that come out empty or too long are skipped with their reason`() throws {
+        try withSending(contacts: 3, body: "{{ attributes.note }}") { sending in
+            try sending.db.runDynamic("UPDATE contacts SET attributes = jsonb_build_object('note', repeat('x', 1601)) WHERE first_name = 'P1'", [])
+            try sending.db.runDynamic("UPDATE contacts SET attributes = jsonb_build_object('note', 'fine') WHERE first_name = 'P2'", [])
+            try sending.run()
+            #expect(try sending.states() == ["skipped/empty_text": 1, "skipped/text_too_long": 1, "sent": 1])
+        }
+    }
+
+    @Test func `connections that are cut under way lose no message and repeat none`() throws {
+        try withSending(contacts: 400, rate: 2000) { sending in
+            let database = sending.database
+            let killer = Thread {
+                guard let db = try? database.connect(as: .superuser) else { return }
+                for _ in 0..<15 {
+                    Thread.sleep(forTimeInterval: 0.03)
+                    _ = try? db.dynamic("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'muster_worker' AND datname = current_database()", []) as [Bool]
+                }
+            }
+            killer.start()
+            try sending.run(toleratingErrors: true)
+            let ledger = sending.provider.ledger
+            #expect(Set(ledger.map(\.to)).count == ledger.count)
+            let states = try sending.states()
+            // Whatever the provider has not seen is still ours to send, or was never started.
+            #expect(states.values.reduce(0, +) == 400)
+            #expect((states["sent"] ?? 0) + (states["unknown"] ?? 0) + (states["started"] ?? 0) + (states["pending"] ?? 0) + (states["claimed"] ?? 0) == 400)
+            #expect((states["sent"] ?? 0) == ledger.count)
+        }
+    }
+}
+
+/// A frozen campaign, a provider and a loop between them.
+final class Sending {
+    let database: TestDatabase
+    let db: Connection
+    let scene: Scene
+    private(set) var provider: StubProvider
+    private let script: @Sendable (StubProvider.Received, Int) -> StubProvider.Answer
+    private var configuration: Configuration
+
+    fileprivate init(
+        _ database: TestDatabase, contacts: Int, rate: Double, body: String, listening: Bool,
+        _ script: @escaping @Sendable (StubProvider.Received, Int) -> StubProvider.Answer
+    ) throws {
+        self.database = database
+        self.script = script
+        db = try database.connect()
+        scene = try Scene(db, contacts: contacts, rate: rate, body: body)
+        try scene.freeze(db)
+        provider = try StubProvider(script)
+        let key = FileManager.default.temporaryDirectory.appendingPathComponent("key-\(Vocabulary.UUID.v7())")
+        try Data(Data(repeating: 7, count: 32).base64EncodedString().utf8).write(to: key)
+        configuration = try Configuration.load([
+            "MUSTER_DATABASE": database.conninfo(as: .worker), "MUSTER_SEALING_KEY_FILE": key.path,
+            "MUSTER_PUBLIC_URL": "https://muster.example.com", "MUSTER_TWILIO_URL": provider.url,
+        ])
+        if !listening { provider.stop() }
+    }
+
+    func listen() throws {
+        provider = try StubProvider(script)
+        configuration.twilioURL = provider.url
+    }
+
+    /// Runs the loop until the campaign stands still, or for some time; then stops it as SIGTERM does.
+    func run(seconds: Double = 15, toleratingErrors: Bool = false) throws {
+        let end = Date().addingTimeInterval(seconds)
+        nonisolated(unsafe) var stopping = false
+        let worker = Connection(lazily: configuration.database)
+        let loop = SendLoop(worker, configuration, isStopping: { stopping || Date() > end })
+        while Date() < end, try status() == "sending" {
+            do {
+                let pause = try loop.round()
+                Thread.sleep(forTimeInterval: min(pause, 0.05))
+            } catch where toleratingErrors {
+                Thread.sleep(forTimeInterval: 0.02)
+            }
+        }
+        stopping = true
+        _ = try loop.round()
+    }
+
+    func states() throws -> [String: Int] { try scene.states(db) }
+    func status() throws -> String { try scene.status(db) }
+    func move(_ transition: Statement<Stored, CampaignID>) throws {
+        _ = try db.inWorkspace(scene.workspace) { db in try db.one(transition, scene.campaign) }
+    }
+}
+
+func withSending(
+    contacts: Int, rate: Double = 1000, body: String = "Hi {{ first_name }}", listening: Bool = true,
+    script: @escaping @Sendable (StubProvider.Received, Int) -> StubProvider.Answer = { _, _ in .accept },
+    _ work: (Sending) throws -> Void
+) throws {
+    try withOwnDatabase { database in
+        let sending = try Sending(database, contacts: contacts, rate: rate, body: body, listening: listening, script)
+        defer { sending.provider.stop() }
+        try work(sending)
+    }
+}
