@@ -50,3 +50,7 @@ extern "C" int muster_phone_knows_region(const char *region) {
     static PhoneNumberUtil *util = PhoneNumberUtil::GetInstance();
     return util->GetCountryCodeForRegion(region) != 0;
 }
+
+extern "C" int muster_phone_calling_code(const char *region) {
+    return PhoneNumberUtil::GetInstance()->GetCountryCodeForRegion(region);
+}

@@ -1,3 +1,4 @@
+import Audience
 import Web
 
-serve("segments", [])
+serve("segments", contactRoutes + importRoutes + segmentRoutes)

@@ -46,3 +46,6 @@ private func isNorthAmerican(_ text: String) -> Bool {
 
 /// Whether libphonenumber knows this country.
 public func isKnownCountry(_ code: String) -> Bool { code.utf8.count == 2 && muster_phone_knows_region(code) == 1 }
+
+/// The calling code of a country; 0 for one that the library does not know.
+func callingCode(_ country: String) -> Int { Int(muster_phone_calling_code(country)) }

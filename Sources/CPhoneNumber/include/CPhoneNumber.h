@@ -9,6 +9,8 @@ int muster_phone_e164(const char *text, unsigned long length, const char *region
 void muster_phone_region(const char *e164, unsigned long length, char *out);
 // 1 when `region` is a country code that the library knows.
 int muster_phone_knows_region(const char *region);
+// The calling code of a country, 0 when unknown.
+int muster_phone_calling_code(const char *region);
 #define MUSTER_PHONE_OK 0
 #define MUSTER_PHONE_NOT_A_NUMBER 1
 #define MUSTER_PHONE_NO_COUNTRY 2

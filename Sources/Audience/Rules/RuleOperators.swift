@@ -1,0 +1,305 @@
+// Operators by type, and the values that they take.
+internal import JSON
+internal import Vocabulary
+
+extension RuleParser {
+    /// Operators that a type has.
+    static func operators(_ type: FieldType) -> [String] {
+        let any = ["is_known", "is_unknown"]
+        let texts = [
+            "is", "is_not", "is_any_of", "is_none_of", "contains", "does_not_contain", "contains_any_of", "contains_all_of",
+            "starts_with", "ends_with", "matches",
+        ]
+        return switch type {
+        case .text: any + texts
+        case .email: any + texts + ["domain_is"]
+        case .phone: any + texts + ["country_is"]
+        case .number, .money: any + ["is", "is_not", "is_any_of", "less_than", "at_most", "more_than", "at_least", "between", "not_between"]
+        case .boolean: any + ["is_true", "is_false"]
+        case .date, .time:
+            any + ["on", "not_on", "before", "after", "between", "within", "not_within", "anniversary_within", "day_of_week_is", "hour_is"]
+        case .tags: any + ["has_any_of", "has_all_of", "has_none_of", "is_exactly", "is_empty", "size"]
+        }
+    }
+
+    mutating func fieldLeaf(_ object: JSONObject, _ pointer: String) -> Node {
+        if object["was"] != nil || object["changed"] != nil {
+            faults.add(pointer, "not_supported", "A field's history is part of the language and not built yet.")
+            return .all([])
+        }
+        onlyMembers(object, ["field", "op", "value", "missing", "case"], pointer)
+        let key = text(object["field"], pointer + "/field", 300)
+        guard !key.isEmpty, let (source, type) = resolve(key, object, pointer) else { return .all([]) }
+        var missing: Bool?
+        if let value = object["missing"] {
+            switch value.string {
+            case "match": missing = true
+            case "no_match": missing = false
+            default: faults.add(pointer + "/missing", "not_one_of", "Expected match or no_match.")
+            }
+        }
+        var sensitive = false
+        if let value = object["case"] {
+            if value.string != "sensitive" { faults.add(pointer + "/case", "not_one_of", "Expected sensitive.") }
+            sensitive = true
+        }
+        guard let operation = operation(object, type, pointer) else { return .all([]) }
+        return .field(FieldLeaf(source: source, type: type, operation: operation, isCaseSensitive: sensitive, missingMatches: missing))
+    }
+
+    private mutating func resolve(_ key: String, _ leaf: JSONObject, _ pointer: String) -> (FieldSource, FieldType)? {
+        if isInsideEvent {
+            let keys = key.split(separator: ".", omittingEmptySubsequences: false).map(String.init)
+            return (.property(keys), impliedType(leaf))
+        }
+        if let type = RuleContext.builtIn[key] {
+            dependencies.fields.insert(key)
+            return (.column(key), type)
+        }
+        if let type = context.attributeTypes[key] {
+            dependencies.fields.insert(key)
+            return (.attribute(key.split(separator: ".").dropFirst().map(String.init)), type)
+        }
+        faults.add(pointer + "/field", "unknown_field", "There is no field \(quoted(key)).")
+        return nil
+    }
+
+    /// Properties have no declared type: the operator and its value say which is meant.
+    private func impliedType(_ leaf: JSONObject) -> FieldType {
+        let operation = leaf["op"]?.string ?? ""
+        if ["is_true", "is_false"].contains(operation) { return .boolean }
+        if operation.hasPrefix("has_") || ["is_exactly", "is_empty", "size"].contains(operation) { return .tags }
+        if ["on", "not_on", "before", "after", "within", "not_within", "anniversary_within", "day_of_week_is", "hour_is"].contains(operation) {
+            return .time
+        }
+        if ["less_than", "at_most", "more_than", "at_least", "not_between"].contains(operation) { return .number }
+        let value = leaf["value"]
+        let sample = value?.array?.first ?? value
+        if sample?.real != nil { return .number }
+        return operation == "between" ? .time : .text
+    }
+
+    mutating func operation(_ leaf: JSONObject, _ type: FieldType, _ pointer: String) -> Operation? {
+        guard let name = leaf["op"]?.string else {
+            faults.add(pointer + "/op", leaf["op"] == nil ? "required" : "wrong_type", "`op` is an operator of a \(type.rawValue) field.")
+            return nil
+        }
+        guard Self.operators(type).contains(name) else {
+            faults.add(pointer + "/op", "unknown_operator", "A \(type.rawValue) field has no operator \(quoted(name)); it has \(Self.operators(type).joined(separator: ", ")).")
+            return nil
+        }
+        let place = pointer + "/value"
+        if ["is_known", "is_unknown", "is_true", "is_false", "is_empty"].contains(name) {
+            if leaf["value"] != nil { faults.add(place, "unknown_member", "`\(name)` takes no value.") }
+            return switch name {
+            case "is_known": .isKnown
+            case "is_unknown": .complement(.isKnown)
+            case "is_true": .isTrue
+            case "is_false": .isFalse
+            default: .tagsEmpty
+            }
+        }
+        guard let value = leaf["value"] else {
+            faults.add(place, "required", "`\(name)` needs a value.")
+            return nil
+        }
+        return switch type {
+        case .text, .email, .phone: textOperation(name, value, place)
+        case .number, .money: numberOperation(name, value, place)
+        case .date, .time: timeOperation(name, value, place)
+        case .tags: tagsOperation(name, value, place)
+        case .boolean: nil
+        }
+    }
+
+    // MARK: By type
+
+    private mutating func textOperation(_ name: String, _ value: JSONValue, _ place: String) -> Operation? {
+        switch name {
+        case "is": return .textIs([text(value, place, 10_000)])
+        case "is_not": return .complement(.textIs([text(value, place, 10_000)]))
+        case "is_any_of": return .textIs(texts(value, place))
+        case "is_none_of": return .complement(.textIs(texts(value, place)))
+        case "contains": return .textContains([text(value, place, 10_000)], all: false)
+        case "does_not_contain":
+            // Several values: it contains none of them.
+            let values = value.array == nil ? [text(value, place, 10_000)] : texts(value, place)
+            return .complement(.textContains(values, all: false))
+        case "contains_any_of": return .textContains(texts(value, place), all: false)
+        case "contains_all_of": return .textContains(texts(value, place), all: true)
+        case "starts_with": return .textStartsWith(text(value, place, 10_000))
+        case "ends_with": return .textEndsWith(text(value, place, 10_000))
+        case "country_is":
+            let countries = value.array == nil ? [text(value, place, 2)] : texts(value, place)
+            for country in countries where !isKnownCountry(country) {
+                faults.add(place, "bad_format", "Expected country codes of two capital letters.")
+                break
+            }
+            return .countryIs(countries)
+        case "domain_is": return .domainIs(value.array == nil ? [text(value, place, 253)] : texts(value, place))
+        default: return .textMatches(text(value, place, RuleLimits.patternCharacters))
+        }
+    }
+
+    private mutating func numberOperation(_ name: String, _ value: JSONValue, _ place: String) -> Operation? {
+        let symbols = ["less_than": "<", "at_most": "<=", "more_than": ">", "at_least": ">="]
+        if let symbol = symbols[name] { return .numberCompares(symbol, number(value, place)) }
+        switch name {
+        case "is": return .numberIs([number(value, place)])
+        case "is_not": return .complement(.numberIs([number(value, place)]))
+        case "is_any_of": return .numberIs(list(value, place).enumerated().map { number($1, "\(place)/\($0)") })
+        default:
+            let pair = list(value, place)
+            guard pair.count == 2 else {
+                faults.add(place, "wrong_type", "Expected two numbers, the lower first.")
+                return nil
+            }
+            let between = Operation.numberBetween(number(pair[0], place + "/0"), number(pair[1], place + "/1"))
+            return name == "between" ? between : .complement(between)
+        }
+    }
+
+    private mutating func timeOperation(_ name: String, _ value: JSONValue, _ place: String) -> Operation? {
+        switch name {
+        case "on": return .timeOn(time(value, place))
+        case "not_on": return .complement(.timeOn(time(value, place)))
+        case "before": return .timeBefore(time(value, place))
+        case "after": return .timeAfter(time(value, place))
+        case "between":
+            let pair = list(value, place)
+            guard pair.count == 2 else {
+                faults.add(place, "wrong_type", "Expected two times, the earlier first.")
+                return nil
+            }
+            return .timeWithin(.between(time(pair[0], place + "/0"), time(pair[1], place + "/1")))
+        case "within": return .timeWithin(window(value, place))
+        case "not_within": return .complement(.timeWithin(window(value, place)))
+        case "anniversary_within": return .anniversaryWithin(window(value, place))
+        case "day_of_week_is":
+            let names = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+            let days = (value.array ?? [value]).compactMap { day -> Int? in
+                day.integer.flatMap { (1...7).contains($0) ? $0 : nil }
+                    ?? day.string.flatMap { names.firstIndex(of: $0.lowercased()) }.map { $0 + 1 }
+            }
+            if days.isEmpty || days.count != (value.array ?? [value]).count {
+                faults.add(place, "not_one_of", "Expected days: monday to sunday, or 1 (Monday) to 7.")
+            }
+            return .dayOfWeekIs(days)
+        default:
+            let values = value.array ?? [value]
+            return .hourIs(values.enumerated().map { whole($1, value.array == nil ? place : "\(place)/\($0)", 0...23) })
+        }
+    }
+
+    private mutating func tagsOperation(_ name: String, _ value: JSONValue, _ place: String) -> Operation? {
+        switch name {
+        case "has_any_of": .tagsAny(texts(value, place))
+        case "has_all_of": .tagsAll(texts(value, place))
+        case "has_none_of": .complement(.tagsAny(texts(value, place)))
+        case "is_exactly": .tagsExactly(texts(value, place))
+        default: .tagsSize(countCondition(value, place))
+        }
+    }
+
+    // MARK: Values
+
+    private mutating func list(_ value: JSONValue, _ place: String) -> [JSONValue] {
+        guard let list = value.array else {
+            faults.add(place, "wrong_type", "Expected an array.")
+            return []
+        }
+        if list.count > RuleLimits.values { faults.add(place, "too_many", "At most \(RuleLimits.values) values; there are \(list.count).") }
+        return list
+    }
+
+    private mutating func texts(_ value: JSONValue, _ place: String) -> [String] {
+        list(value, place).prefix(RuleLimits.values).enumerated().map { text($1, "\(place)/\($0)", 10_000) }
+    }
+
+    private mutating func number(_ value: JSONValue, _ place: String) -> String {
+        switch value {
+        case .integer(let number): return String(number)
+        case .real(let number) where number.isFinite: return number.description
+        default:
+            faults.add(place, "wrong_type", "Expected a number.")
+            return "0"
+        }
+    }
+
+    private mutating func span(_ value: JSONValue?, _ place: String, signed: Bool = false) -> Span {
+        let text = value?.string ?? ""
+        var digits = Substring(text)
+        let negative = signed && digits.hasPrefix("-")
+        if negative { digits = digits.dropFirst() }
+        let number = digits.prefix { $0.isASCII && $0.isNumber }
+        let unit = String(digits.dropFirst(number.count))
+        guard let amount = Int(number), amount <= 100_000, ["s", "m", "h", "d", "w", "mo", "y"].contains(unit),
+            !(unit == "y" && amount > 1000), !(unit == "mo" && amount > 12_000)
+        else {
+            faults.add(place, "bad_format", "Expected a length like 30d; units are s m h d w mo y.")
+            return Span(amount: 1, unit: "d")
+        }
+        return Span(amount: negative ? -amount : amount, unit: unit)
+    }
+
+    mutating func time(_ value: JSONValue, _ place: String) -> TimeExpression {
+        if let text = value.string {
+            if let day = Day(text) { return .day(day) }
+            if let instant = Instant(rfc3339: text) { return .instant(instant) }
+        }
+        if let object = value.object, let key = object.keys.first {
+            switch key {
+            case "ago" where object.count == 1:
+                dependencies.readsTime = true
+                return .ago(span(object["ago"], place + "/ago"))
+            case "ahead" where object.count == 1:
+                dependencies.readsTime = true
+                return .ahead(span(object["ahead"], place + "/ahead"))
+            case "start_of", "plus":
+                dependencies.readsTime = true
+                onlyMembers(object, ["start_of", "plus"], place)
+                let unit = object["start_of"]?.string ?? ""
+                if !Self.calendarUnits.contains(unit) {
+                    faults.add(place + "/start_of", "not_one_of", "Expected one of \(Self.calendarUnits.joined(separator: ", ")).")
+                }
+                return .startOf(unit, plus: object["plus"].map { span($0, place + "/plus", signed: true) })
+            case "field" where object.count == 1:
+                let name = text(object["field"], place + "/field", 300)
+                if let (source, type) = resolve(name, ["op": "before"], place), type == .time || type == .date { return .field(source) }
+                faults.add(place + "/field", "wrong_type", "Expected a date or time field.")
+                return .instant(Instant(microseconds: 0))
+            default: break
+            }
+        }
+        faults.add(place, "bad_time", "Expected a day, an RFC 3339 time, or an object with ago, ahead, start_of or field.")
+        return .instant(Instant(microseconds: 0))
+    }
+
+    private static let calendarUnits = ["day", "week", "month", "quarter", "year"]
+
+    mutating func window(_ value: JSONValue, _ place: String) -> Window {
+        let object = value.object ?? [:]
+        if object.count == 1, let last = object["last"] {
+            dependencies.readsTime = true
+            return .last(span(last, place + "/last"))
+        }
+        if object.count == 1, let since = object["since"] { return .since(time(since, place + "/since")) }
+        if object.count == 1, let until = object["until"] { return .until(time(until, place + "/until")) }
+        if object.count == 1, let pair = object["between"]?.array, pair.count == 2 {
+            return .between(time(pair[0], place + "/between/0"), time(pair[1], place + "/between/1"))
+        }
+        if object["calendar"] != nil || object["unit"] != nil {
+            dependencies.readsTime = true
+            onlyMembers(object, ["calendar", "unit"], place)
+            let offset = ["last": -1, "this": 0, "next": 1][object["calendar"]?.string ?? ""]
+            if offset == nil { faults.add(place + "/calendar", "not_one_of", "Expected this, last or next.") }
+            let unit = object["unit"]?.string ?? ""
+            if !Self.calendarUnits.contains(unit) {
+                faults.add(place + "/unit", "not_one_of", "Expected one of \(Self.calendarUnits.joined(separator: ", ")).")
+            }
+            return .calendar(offset ?? 0, unit: unit)
+        }
+        faults.add(place, "bad_window", "Expected an object with last, calendar and unit, between, since or until.")
+        return .last(Span(amount: 1, unit: "d"))
+    }
+}

@@ -1,0 +1,283 @@
+// From JSON to a rule: all faults at once, each with its pointer.
+public import JSON
+public import Vocabulary
+
+/// What a parser must know of the workspace.
+public struct RuleContext {
+    /// Types of attributes by key: `attributes.city`.
+    public let attributeTypes: [String: FieldType]
+    public let segments: Set<SegmentID>
+    public let lists: Set<ListID>
+    public let zones: (String) -> Bool
+    public init(
+        attributeTypes: [String: FieldType], segments: Set<SegmentID>, lists: Set<ListID>,
+        zones: @escaping (String) -> Bool
+    ) {
+        self.attributeTypes = attributeTypes
+        self.segments = segments
+        self.lists = lists
+        self.zones = zones
+    }
+
+    /// Fields that every contact has.
+    public static let builtIn: [String: FieldType] = [
+        "external_id": .text, "email": .email, "phone": .phone, "name": .text, "first_name": .text, "last_name": .text,
+        "status": .text, "timezone": .text, "country": .text, "tags": .tags, "created_at": .time, "updated_at": .time,
+        "last_contacted_at": .time,
+    ]
+}
+
+public struct RuleParser {
+    let context: RuleContext
+    var faults = Faults()
+    var dependencies = Dependencies()
+    var nodes = 0
+    /// Inside `where`, fields are an event's properties.
+    var isInsideEvent = false
+
+    /// - Parameter pointer: where the rule stands in the body.
+    /// - Throws: `Faults`, all of them.
+    public static func parse(_ json: JSONValue, context: RuleContext, at pointer: String = "/rule") throws(Faults) -> Rule {
+        var parser = RuleParser(context: context)
+        let rule = parser.rule(json, pointer)
+        try parser.faults.check()
+        return rule
+    }
+
+    private mutating func rule(_ json: JSONValue, _ pointer: String) -> Rule {
+        var tree = json
+        if json.text.utf8.count > RuleLimits.bytes {
+            faults.add(pointer, "rule_too_large", "A rule has at most \(RuleLimits.bytes) bytes.")
+        }
+        if json["conditions"] != nil { tree = flat(json, pointer) }
+        guard let object = tree.object else {
+            faults.add(pointer, "wrong_type", "A rule is an object with `match`, or with `conditions`.")
+            return Rule(json: tree, zone: .workspace, match: .all([]), dependencies: dependencies)
+        }
+        onlyMembers(object, ["version", "timezone", "match"], pointer)
+        if let version = object["version"], version.integer != 1 {
+            faults.add(pointer + "/version", "not_one_of", "The version is 1.")
+        }
+        var zone = RuleZone.workspace
+        if let value = object["timezone"] {
+            switch value.string {
+            case "workspace": zone = .workspace
+            case "contact": zone = .contact
+            case let name? where context.zones(name): zone = .named(name)
+            default: faults.add(pointer + "/timezone", "bad_timezone", "Expected workspace, contact or an IANA zone.")
+            }
+        }
+        guard let match = object["match"] else {
+            faults.add(pointer + "/match", "required", "`match` is required.")
+            return Rule(json: tree, zone: zone, match: .all([]), dependencies: dependencies)
+        }
+        let node = self.node(match, pointer + "/match", 1)
+        if nodes > RuleLimits.nodes { faults.add(pointer + "/match", "too_many_nodes", "A rule has at most \(RuleLimits.nodes) nodes; this has \(nodes).") }
+        let stored: JSONObject = ["version": 1, "timezone": object["timezone"] ?? "workspace", "match": match]
+        return Rule(json: .object(stored), zone: zone, match: node, dependencies: dependencies)
+    }
+
+    /// `{"conditions":[{"field","operator","value"}…],"match":"all"|"any"}` as a tree.
+    private mutating func flat(_ json: JSONValue, _ pointer: String) -> JSONValue {
+        onlyMembers(json.object ?? [:], ["version", "timezone", "conditions", "match"], pointer)
+        guard let conditions = json["conditions"]?.array else {
+            faults.add(pointer + "/conditions", "wrong_type", "Expected an array.")
+            return ["match": ["all": []]]
+        }
+        let kind = json["match"]?.string ?? "all"
+        if kind != "all" && kind != "any" { faults.add(pointer + "/match", "not_one_of", "Expected all or any.") }
+        let leaves = conditions.map { condition -> JSONValue in
+            guard var leaf = condition.object else { return condition }
+            if let operation = leaf.removeValue(forKey: "operator") { leaf["op"] = operation }
+            return .object(leaf)
+        }
+        var rule: JSONObject = ["version": json["version"] ?? 1]
+        if let zone = json["timezone"] { rule["timezone"] = zone }
+        rule["match"] = [kind == "any" ? "any" : "all": .array(leaves)]
+        return .object(rule)
+    }
+
+    // MARK: Nodes
+
+    mutating func node(_ json: JSONValue, _ pointer: String, _ depth: Int) -> Node {
+        nodes += 1
+        guard depth <= RuleLimits.depth else {
+            faults.add(pointer, "too_deep", "A rule is at most \(RuleLimits.depth) nodes deep.")
+            return .all([])
+        }
+        guard let object = json.object else {
+            faults.add(pointer, "wrong_type", "A node is an object.")
+            return .all([])
+        }
+        if object["all"] != nil { return .all(children(object, "all", pointer, depth)) }
+        if object["any"] != nil { return .any(children(object, "any", pointer, depth)) }
+        if object["none"] != nil { return .none(children(object, "none", pointer, depth)) }
+        if let child = object["not"] {
+            onlyMembers(object, ["not"], pointer)
+            return .not(node(child, pointer + "/not", depth + 1))
+        }
+        if object["of"] != nil, object["aggregate"] == nil {
+            let wanted = whole(object["at_least"], pointer + "/at_least", 0...RuleLimits.nodes)
+            return .atLeast(wanted, children(object, "of", pointer, depth, and: ["at_least"]))
+        }
+        return leaf(object, pointer, depth)
+    }
+
+    private mutating func children(
+        _ object: JSONObject, _ key: String, _ pointer: String, _ depth: Int, and others: [String] = []
+    ) -> [Node] {
+        onlyMembers(object, [key] + others, pointer)
+        guard let list = object[key]?.array else {
+            faults.add("\(pointer)/\(key)", "wrong_type", "Expected an array of nodes.")
+            return []
+        }
+        return list.enumerated().map { node($1, "\(pointer)/\(key)/\($0)", depth + 1) }
+    }
+
+    private mutating func leaf(_ object: JSONObject, _ pointer: String, _ depth: Int) -> Node {
+        if object["field"] != nil { return fieldLeaf(object, pointer) }
+        let outsideOnly = ["event", "aggregate", "segment", "list", "consent", "bucket"]
+        if isInsideEvent, let key = outsideOnly.first(where: { object[$0] != nil }) {
+            faults.add(pointer, "not_here", "`\(key)` cannot stand inside `where`, which reads an event's properties.")
+            return .all([])
+        }
+        if object["aggregate"] != nil { return aggregateLeaf(object, pointer, depth) }
+        if object["event"] != nil { return eventLeaf(object, pointer, depth) }
+        if object["segment"] != nil { return segmentLeaf(object, pointer) }
+        if let value = object["list"] {
+            onlyMembers(object, ["list"], pointer)
+            guard let id = value.string.flatMap({ ListID($0) }), context.lists.contains(id) else {
+                faults.add(pointer + "/list", "unknown_list", "There is no such list.")
+                return .all([])
+            }
+            dependencies.lists.insert(id)
+            return .list(id)
+        }
+        if let value = object["consent"] {
+            onlyMembers(object, ["consent", "state"], pointer)
+            let channel = value.string.flatMap { Channel(rawValue: $0) }
+            let state = object["state"]?.string ?? ""
+            if channel == nil { faults.add(pointer + "/consent", "not_one_of", "Expected sms or email.") }
+            if !["opted_in", "opted_out", "unknown"].contains(state) {
+                faults.add(pointer + "/state", "not_one_of", "Expected opted_in, opted_out or unknown.")
+            }
+            if let channel { dependencies.consents.insert(channel) }
+            return .consent(channel ?? .sms, state)
+        }
+        if let value = object["bucket"] {
+            onlyMembers(object, ["bucket"], pointer)
+            let inner = value.object ?? [:]
+            onlyMembers(inner, ["salt", "from", "to"], pointer + "/bucket")
+            let salt = text(inner["salt"], pointer + "/bucket/salt", 100)
+            let from = whole(inner["from"], pointer + "/bucket/from", 0...9999)
+            let to = whole(inner["to"], pointer + "/bucket/to", 0...9999)
+            return .bucket(salt: salt, from: from, to: to)
+        }
+        if object["sequence"] != nil || object["campaign"] != nil {
+            faults.add(pointer, "not_supported", "This leaf is part of the language and not built yet.")
+        } else {
+            let known = "all, any, none, not, at_least, field, event, aggregate, segment, list, consent, bucket"
+            faults.add(pointer, "unknown_node", "Expected one of \(known).")
+        }
+        return .all([])
+    }
+
+    private mutating func segmentLeaf(_ object: JSONObject, _ pointer: String) -> Node {
+        onlyMembers(object, ["segment", "was", "within"], pointer)
+        guard let id = object["segment"]?.string.flatMap({ SegmentID($0) }), context.segments.contains(id) else {
+            faults.add(pointer + "/segment", "unknown_segment", "There is no such segment.")
+            return .all([])
+        }
+        dependencies.segments.insert(id)
+        guard let was = object["was"] else { return .segment(id) }
+        if was.bool != true { faults.add(pointer + "/was", "wrong_type", "`was` is true where it is given.") }
+        guard let within = object["within"] else {
+            faults.add(pointer + "/within", "required", "`was` needs a window.")
+            return .segment(id)
+        }
+        return .wasInSegment(id, window(within, pointer + "/within"))
+    }
+
+    private mutating func eventLeaf(_ object: JSONObject, _ pointer: String, _ depth: Int) -> Node {
+        onlyMembers(object, ["event", "count", "within", "where", "which"], pointer)
+        let name = text(object["event"], pointer + "/event", 200)
+        dependencies.events.insert(name)
+        let count = object["count"].map { countCondition($0, pointer + "/count") } ?? .compares(">=", 1)
+        let which = object["which"].flatMap { value -> EventLeaf.Which? in
+            guard let which = value.string.flatMap(EventLeaf.Which.init(rawValue:)) else {
+                faults.add(pointer + "/which", "not_one_of", "Expected any, first or last.")
+                return nil
+            }
+            return which
+        }
+        return .event(EventLeaf(
+            name: name, count: count, window: object["within"].map { window($0, pointer + "/within") },
+            condition: condition(object["where"], pointer, depth), which: which ?? .any))
+    }
+
+    private mutating func aggregateLeaf(_ object: JSONObject, _ pointer: String, _ depth: Int) -> Node {
+        onlyMembers(object, ["aggregate", "of", "event", "within", "where", "op", "value"], pointer)
+        let function = object["aggregate"]?.string.flatMap(AggregateLeaf.Function.init(rawValue:))
+        if function == nil { faults.add(pointer + "/aggregate", "not_one_of", "Expected sum, avg, min, max, count or distinct.") }
+        let name = text(object["event"], pointer + "/event", 200)
+        dependencies.events.insert(name)
+        let property = function == .count && object["of"] == nil ? "" : text(object["of"], pointer + "/of", 300)
+        let operation = self.operation(object, .number, pointer)
+        return .aggregate(AggregateLeaf(
+            function: function ?? .count, property: property.split(separator: ".").map(String.init), name: name,
+            window: object["within"].map { window($0, pointer + "/within") },
+            condition: condition(object["where"], pointer, depth), operation: operation ?? .numberIs(["0"])))
+    }
+
+    private mutating func condition(_ json: JSONValue?, _ pointer: String, _ depth: Int) -> Node? {
+        guard let json else { return nil }
+        isInsideEvent = true
+        defer { isInsideEvent = false }
+        return node(json, pointer + "/where", depth + 1)
+    }
+
+    // MARK: Small things
+
+    mutating func onlyMembers(_ object: JSONObject, _ known: [String], _ pointer: String) {
+        for key in object.keys where !known.contains(key) {
+            faults.add(jsonPointer(pointer, key), "unknown_member", "There is no member `\(key.prefix(60))` here; known: \(known.joined(separator: ", ")).")
+        }
+    }
+
+    mutating func text(_ json: JSONValue?, _ pointer: String, _ most: Int) -> String {
+        guard let json else {
+            faults.add(pointer, "required", "This is required.")
+            return ""
+        }
+        guard let text = json.string, !text.isEmpty else {
+            faults.add(pointer, "wrong_type", "Expected text that is not empty.")
+            return ""
+        }
+        if text.unicodeScalars.count > most { faults.add(pointer, "too_long", "At most \(most) characters.") }
+        if text.unicodeScalars.contains("\0") { faults.add(pointer, "bad_character", "The character U+0000 cannot be stored.") }
+        return normalizedNFC(text)
+    }
+
+    mutating func whole(_ json: JSONValue?, _ pointer: String, _ range: ClosedRange<Int>) -> Int {
+        guard let number = json?.integer, range.contains(number) else {
+            faults.add(pointer, json == nil ? "required" : "out_of_range", "Expected a whole number from \(range.lowerBound) to \(range.upperBound).")
+            return range.lowerBound
+        }
+        return number
+    }
+
+    mutating func countCondition(_ json: JSONValue, _ pointer: String) -> CountCondition {
+        let range = 0...1_000_000_000
+        guard let object = json.object, object.count == 1, let (key, value) = object.members.first.map({ ($0.key, $0.value) }) else {
+            faults.add(pointer, "wrong_type", "Expected one of is, at_least, at_most, more_than, less_than, between.")
+            return .compares(">=", 1)
+        }
+        let symbols = ["is": "=", "at_least": ">=", "at_most": "<=", "more_than": ">", "less_than": "<"]
+        if let symbol = symbols[key] { return .compares(symbol, whole(value, "\(pointer)/\(key)", range)) }
+        guard key == "between", let pair = value.array, pair.count == 2 else {
+            faults.add(jsonPointer(pointer, key), "not_one_of", "Expected one of is, at_least, at_most, more_than, less_than, between [a, b].")
+            return .compares(">=", 1)
+        }
+        return .between(whole(pair[0], pointer + "/between/0", range), whole(pair[1], pointer + "/between/1", range))
+    }
+}

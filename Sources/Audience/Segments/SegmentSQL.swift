@@ -1,0 +1,229 @@
+internal import JSON
+internal import PostgreSQL
+internal import Vocabulary
+internal import Web
+
+enum SegmentSQL {
+    /// One page, newest first. Keyset paging: page 900 costs what page 1 costs.
+    static let page = Statement<PageRow, TimestampText, SegmentID, Int>("""
+        SELECT json_build_object('id', id, 'name', name, 'description', description, 'rule', rule, 'member_count', member_count,
+                                 'state', state, 'problem', problem, 'as_of', rfc3339(calculated_at), 'created_at', rfc3339(created_at),
+                                 'updated_at', rfc3339(updated_at), 'version', version)::text,
+               created_at, id
+          FROM segments
+         WHERE workspace_id = current_workspace()
+           AND (created_at, id) < ($1::timestamptz, $2::uuid)
+         ORDER BY created_at DESC, id DESC
+         LIMIT $3
+        """)
+
+    static let named = Statement<PageRow, TimestampText, SegmentID, Int, String>("""
+        SELECT json_build_object('id', id, 'name', name, 'description', description, 'rule', rule, 'member_count', member_count,
+                                 'state', state, 'problem', problem, 'as_of', rfc3339(calculated_at), 'created_at', rfc3339(created_at),
+                                 'updated_at', rfc3339(updated_at), 'version', version)::text,
+               created_at, id
+          FROM segments
+         WHERE workspace_id = current_workspace() AND name ILIKE $4
+           AND (created_at, id) < ($1::timestamptz, $2::uuid)
+         ORDER BY created_at DESC, id DESC
+         LIMIT $3
+        """)
+
+    static let read = Statement<StoredSegment, SegmentID>("""
+        SELECT id, json_build_object('id', id, 'name', name, 'description', description, 'rule', rule, 'member_count', member_count,
+                                 'state', state, 'problem', problem, 'as_of', rfc3339(calculated_at), 'created_at', rfc3339(created_at),
+                                 'updated_at', rfc3339(updated_at), 'version', version) AS json,
+               rule, version
+          FROM segments WHERE workspace_id = current_workspace() AND id = $1
+        """)
+
+    static let lock = Statement<StoredSegment, SegmentID>("""
+        SELECT id, '{}'::json AS json, rule, version
+          FROM segments WHERE workspace_id = current_workspace() AND id = $1 FOR UPDATE
+        """)
+
+    static let insert = Statement<SegmentID, String, String?, JSONValue, UserID?>("""
+        INSERT INTO segments (workspace_id, name, description, rule, created_by)
+        VALUES (current_workspace(), $1, $2, $3, $4) RETURNING id
+        """)
+
+    static let update = Statement<Int, SegmentID, String?, Bool, String?, JSONValue?>("""
+        UPDATE segments
+           SET name = coalesce($2, name), description = CASE WHEN $3 THEN $4 ELSE description END,
+               rule = coalesce($5, rule), version = version + 1, updated_at = now(),
+               state = CASE WHEN $5 IS NULL THEN state ELSE 'stale' END,
+               problem = CASE WHEN $5 IS NULL THEN problem END
+         WHERE workspace_id = current_workspace() AND id = $1
+        """)
+
+    static let delete = Statement<Int, SegmentID>("""
+        DELETE FROM segments WHERE workspace_id = current_workspace() AND id = $1
+        """)
+
+    // MARK: References
+
+    static let dropReferences = Statement<Int, SegmentID>("""
+        DELETE FROM segment_references WHERE workspace_id = current_workspace() AND segment_id = $1
+        """)
+    static let addReferences = Statement<Int, SegmentID, [SegmentID]>("""
+        INSERT INTO segment_references (workspace_id, segment_id, referenced_segment_id)
+        SELECT current_workspace(), $1, unnest($2::uuid[])
+        """)
+    /// The names along a way from one of `$2` to `$1`: with the new reference it would be a circle.
+    static let circle = Statement<[String], SegmentID, [SegmentID]>("""
+        WITH RECURSIVE way AS (
+            SELECT s.id, ARRAY[s.name] AS names, ARRAY[s.id] AS seen FROM segments s
+             WHERE s.workspace_id = current_workspace() AND s.id = ANY ($2::uuid[])
+            UNION ALL
+            SELECT s.id, way.names || s.name, way.seen || s.id
+              FROM way
+              JOIN segment_references r ON r.workspace_id = current_workspace() AND r.segment_id = way.id
+              JOIN segments s ON s.workspace_id = current_workspace() AND s.id = r.referenced_segment_id
+             WHERE s.id <> ALL (way.seen))
+        SELECT names FROM way WHERE id = $1 LIMIT 1
+        """)
+    static let users = Statement<String, SegmentID>("""
+        SELECT 'segment ' || s.name FROM segment_references r
+          JOIN segments s ON s.workspace_id = r.workspace_id AND s.id = r.segment_id
+         WHERE r.workspace_id = current_workspace() AND r.referenced_segment_id = $1
+        UNION ALL
+        SELECT 'campaign ' || c.name FROM campaigns c
+         WHERE c.workspace_id = current_workspace() AND c.segment_id = $1 AND c.status IN ('draft', 'scheduled', 'freezing')
+        """)
+    static let referenced = Statement<SegmentID, SegmentID>("""
+        SELECT r.referenced_segment_id FROM segment_references r
+          JOIN segments s ON s.workspace_id = r.workspace_id AND s.id = r.referenced_segment_id
+         WHERE r.workspace_id = current_workspace() AND r.segment_id = $1 AND s.state <> 'ready'
+        """)
+
+    // MARK: Membership
+
+    static let members = Statement<PageRow, SegmentID, ContactID, Int>("""
+        SELECT contact_json(c), m.contact_id
+          FROM segment_members m
+          JOIN contacts c ON c.workspace_id = m.workspace_id AND c.id = m.contact_id
+         WHERE m.workspace_id = current_workspace() AND m.segment_id = $1 AND m.contact_id > $2
+         ORDER BY m.contact_id
+         LIMIT $3
+        """)
+    static let history = Statement<PageRow, SegmentID, TimestampText, ContactID, Int>("""
+        SELECT json_build_object('contact_id', contact_id, 'change', change, 'occurred_at', rfc3339(occurred_at)),
+               occurred_at, contact_id
+          FROM segment_changes
+         WHERE workspace_id = current_workspace() AND segment_id = $1
+           AND (occurred_at, contact_id) < ($2::timestamptz, $3)
+         ORDER BY occurred_at DESC, contact_id DESC
+         LIMIT $4
+        """)
+    static let calculated = Statement<Int, SegmentID, Instant, Int>("""
+        UPDATE segments SET member_count = $3, calculated_at = $2, state = 'ready', problem = NULL
+         WHERE workspace_id = current_workspace() AND id = $1
+        """)
+    static let failed = Statement<Int, SegmentID, String>("""
+        UPDATE segments SET state = 'failed', problem = $2 WHERE workspace_id = current_workspace() AND id = $1
+        """)
+    static let now = Statement<Instant>("""
+        SELECT now()
+        """)
+
+    // MARK: Around a compiled predicate
+
+    /// The difference between who is in and who should be, written once. Nothing changed: nothing written.
+    static func difference(_ rule: CompiledRule, segment: SegmentID) -> (sql: String, values: [SQLValue]) {
+        let id = "$\(rule.values.count + 1)::uuid"
+        return ("""
+            WITH target AS MATERIALIZED (
+                    SELECT c.id FROM contacts c WHERE c.workspace_id = current_workspace() AND \(rule.predicate)),
+                 gone AS (
+                    DELETE FROM segment_members m
+                     WHERE m.workspace_id = current_workspace() AND m.segment_id = \(id)
+                       AND NOT EXISTS (SELECT FROM target t WHERE t.id = m.contact_id)
+                    RETURNING m.contact_id),
+                 come AS (
+                    INSERT INTO segment_members (workspace_id, segment_id, contact_id, entered_at)
+                    SELECT current_workspace(), \(id), t.id, $1::timestamptz FROM target t
+                     WHERE NOT EXISTS (SELECT FROM segment_members m
+                                        WHERE m.workspace_id = current_workspace() AND m.segment_id = \(id)
+                                          AND m.contact_id = t.id)
+                    RETURNING contact_id),
+                 noted AS (
+                    INSERT INTO segment_changes (workspace_id, segment_id, contact_id, change, occurred_at)
+                    SELECT current_workspace(), \(id), contact_id, 'exited', $1::timestamptz FROM gone
+                    UNION ALL
+                    SELECT current_workspace(), \(id), contact_id, 'entered', $1::timestamptz FROM come)
+            SELECT (SELECT count(*) FROM target) AS members, (SELECT count(*) FROM come) AS entered,
+                   (SELECT count(*) FROM gone) AS exited, $2::text IS NOT NULL
+            """, rule.values + [segment.sqlValue])
+    }
+
+    /// Count, reachable and sample from one evaluation.
+    static func preview(_ rule: CompiledRule) -> (sql: String, values: [SQLValue]) {
+        ("""
+            WITH matched AS MATERIALIZED (
+                    SELECT c.id, c.phone, c.email FROM contacts c
+                     WHERE c.workspace_id = current_workspace() AND \(rule.predicate)),
+                 mode AS (SELECT coalesce(settings ->> 'consent_mode', 'opt_in') AS consent FROM workspaces WHERE id = current_workspace())
+            SELECT (SELECT count(*) FROM matched) AS members,
+                   (SELECT count(*) FROM matched m CROSS JOIN mode
+                     WHERE m.phone IS NOT NULL AND \(reachable("sms", "m.phone"))) AS sms,
+                   (SELECT count(*) FROM matched m CROSS JOIN mode
+                     WHERE m.email IS NOT NULL AND \(reachable("email", "m.email"))) AS email,
+                   (SELECT coalesce(json_agg(contact_json(c)), '[]') FROM contacts c
+                     WHERE c.workspace_id = current_workspace()
+                       AND c.id IN (SELECT id FROM matched ORDER BY id LIMIT 10)) AS sample,
+                   $1::timestamptz AS as_of, $2::text IS NOT NULL
+            """, rule.values)
+    }
+
+    private static func reachable(_ channel: String, _ address: String) -> String {
+        """
+        NOT EXISTS (SELECT FROM suppressions s WHERE s.workspace_id = current_workspace() AND s.channel = '\(channel)'
+                                                AND s.address = \(address))
+        AND CASE mode.consent
+            WHEN 'opt_in' THEN EXISTS (SELECT FROM consents k WHERE k.workspace_id = current_workspace()
+                                          AND k.contact_id = m.id AND k.channel = '\(channel)' AND k.state = 'opted_in')
+            ELSE NOT EXISTS (SELECT FROM consents k WHERE k.workspace_id = current_workspace()
+                                AND k.contact_id = m.id AND k.channel = '\(channel)' AND k.state = 'opted_out') END
+        """
+    }
+}
+
+struct StoredSegment: RowDecodable {
+    let id: SegmentID
+    let json: JSONText
+    let rule: JSONValue
+    let version: Int
+    init(_ row: borrowing Row) throws(PostgresError) {
+        id = try row["id"]
+        json = try row["json"]
+        rule = try row["rule"]
+        version = try row["version"]
+    }
+}
+
+/// What a calculation changed.
+struct Difference: RowDecodable {
+    let members: Int
+    let entered: Int
+    let exited: Int
+    init(_ row: borrowing Row) throws(PostgresError) {
+        members = try row["members"]
+        entered = try row["entered"]
+        exited = try row["exited"]
+    }
+}
+
+struct Preview: RowDecodable {
+    let members: Int
+    let sms: Int
+    let email: Int
+    let sample: JSONValue
+    let asOf: Instant
+    init(_ row: borrowing Row) throws(PostgresError) {
+        members = try row["members"]
+        sms = try row["sms"]
+        email = try row["email"]
+        sample = try row["sample"]
+        asOf = try row["as_of"]
+    }
+}
