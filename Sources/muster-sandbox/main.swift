@@ -1,3 +1,4 @@
+// Plays Twilio, behind the same nginx, for the demonstration and the tests.
 import Web
 
-serveSandbox()
+serve("sandbox", sandboxRoutes)

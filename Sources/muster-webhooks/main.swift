@@ -1,3 +1,4 @@
+import Messaging
 import Web
 
-serve("webhooks", [])
+serve("webhooks", webhookRoutes)

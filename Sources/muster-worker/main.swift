@@ -1,1 +1,5 @@
-print("muster")
+import Audience
+import Jobs
+import Messaging
+
+runWorker(handlers: importJobs + segmentJobs + messagingJobs, loops: sendingLoops + deliveryLoops)

@@ -72,7 +72,7 @@ func isMessageSID(_ text: String) -> Bool {
 }
 
 /// `application/x-www-form-urlencoded` (WHATWG URL, section 5.2).
-func formEncoded(_ pairs: [(String, String)]) -> [UInt8] {
+public func formEncoded(_ pairs: [(String, String)]) -> [UInt8] {
     var bytes: [UInt8] = []
     let digits = Array("0123456789ABCDEF".utf8)
     func append(_ text: String) {

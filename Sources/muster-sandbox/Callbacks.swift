@@ -1,0 +1,122 @@
+// Signed callbacks, sent from a thread of their own over kept connections.
+import Glibc
+import HTTPClient
+import Messaging
+import Secrets
+import Synchronization
+import Vocabulary
+
+/// Callbacks that wait for their moment.
+final class Callbacks: Sendable {
+    private struct Pending {
+        let due: Int64
+        let order: Int
+        let sid: String
+        let status: String
+    }
+    private struct State {
+        var queue: [Pending] = []
+        var order = 0
+    }
+    static let shared = Callbacks()
+    private let state = Mutex(State())
+    private let started = Atomic<Bool>(false)
+
+    /// Plans a message's callbacks by the fault plan.
+    func plan(_ message: SandboxMessage, _ faults: FaultPlan) {
+        guard message.callbackURL != nil, Ledger.shared.token(message.account) != nil,
+            !FaultPlan.hits(faults.dropCallbacks, message.to, "drop")
+        else { return }
+        var statuses = ["queued", "sent"]
+        if FaultPlan.hits(faults.failed, message.to, "failed") {
+            statuses = ["queued", "failed"]
+        } else if FaultPlan.hits(faults.undelivered, message.to, "undelivered") {
+            statuses.append("undelivered")
+        } else {
+            statuses.append("delivered")
+        }
+        if faults.reorder { statuses.reverse() }
+        let now = milliseconds()
+        state.withLock { state in
+            for (index, status) in statuses.enumerated() {
+                for _ in 0...faults.duplicates {
+                    state.order += 1
+                    state.queue.append(Pending(
+                        due: now + Int64((index + 1) * faults.callbackDelayMilliseconds), order: state.order, sid: message.sid, status: status))
+                }
+            }
+        }
+        if !started.exchange(true, ordering: .acquiringAndReleasing) { startThread { self.run() } }
+    }
+
+    private func run() {
+        let client = HTTPMultiClient(connections: 16)
+        var underWay: [Int: (sid: String, status: String)] = [:]
+        var tag = 0
+        while true {
+            let now = milliseconds()
+            let due = state.withLock { state in
+                let due = state.queue.filter { $0.due <= now }.sorted { ($0.due, $0.order) < ($1.due, $1.order) }.prefix(200)
+                if !due.isEmpty {
+                    let taken = Set(due.map(\.order))
+                    state.queue.removeAll { taken.contains($0.order) }
+                }
+                return Array(due)
+            }
+            for callback in due {
+                guard let request = request(callback.sid, callback.status) else { continue }
+                tag += 1
+                underWay[tag] = (callback.sid, callback.status)
+                client.submit(request, tag: tag)
+                // A bound on what is in flight keeps the receiver's backlog short.
+                while client.inFlight >= 32 { collect(client, &underWay, 1000) }
+            }
+            if client.inFlight > 0 { collect(client, &underWay, 5) } else if due.isEmpty { usleep(2000) }
+        }
+    }
+
+    private func collect(_ client: HTTPMultiClient, _ underWay: inout [Int: (sid: String, status: String)], _ wait: Int) {
+        for (tag, outcome) in client.wait(timeoutMilliseconds: wait) {
+            guard let (sid, status) = underWay.removeValue(forKey: tag) else { continue }
+            let answer = if case .success(let response) = outcome { response.status } else { 0 }
+            Ledger.shared.update(sid) { $0.callbacks.append((status, answer)) }
+        }
+    }
+
+    /// The callback of a status, which the message takes on.
+    private func request(_ sid: String, _ status: String) -> HTTPRequest? {
+        let faults = Ledger.shared.plan
+        Ledger.shared.update(sid) { message in
+            if !["delivered", "undelivered", "failed"].contains(message.status) {
+                message.status = status
+                if status == "undelivered" { message.errorCode = faults.undeliveredCode }
+                if status == "failed" { message.errorCode = faults.failedCode }
+            }
+        }
+        guard let message = Ledger.shared.message(sid), let url = message.callbackURL, let token = Ledger.shared.token(message.account) else {
+            return nil
+        }
+        var form: [(name: String, value: String)] = [
+            ("SmsSid", sid), ("SmsStatus", status), ("MessageStatus", status), ("To", message.to), ("MessageSid", sid),
+            ("AccountSid", message.account), ("From", message.from), ("ApiVersion", "2010-04-01"),
+        ]
+        if status == "undelivered" || status == "failed", let code = message.errorCode { form.append(("ErrorCode", String(code))) }
+        return signedForm(url, form, token)
+    }
+}
+
+/// A form post signed as Twilio signs.
+func signedForm(_ url: String, _ form: [(name: String, value: String)], _ token: String) -> HTTPRequest {
+    HTTPRequest(
+        "POST", url,
+        headers: [
+            ("Content-Type", "application/x-www-form-urlencoded"),
+            ("X-Twilio-Signature", TwilioSignature.sign(url: url, form: form, token: token)),
+        ], body: formEncoded(form.map { ($0.name, $0.value) }))
+}
+
+func milliseconds() -> Int64 {
+    var time = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &time)
+    return Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000
+}
