@@ -64,6 +64,8 @@ let package = Package(
         program("muster-worker", ["Accounts", "Audience", "Messaging", "Analytics"]),
         program("muster-maintenance", ["Accounts", "Audience", "Messaging", "Analytics", arguments]),
         program("muster", ["Accounts", "Audience", "Messaging", "Analytics", "HTTPClient", arguments]),
+        .target(name: "CSpawn", path: "Sources/CSpawn"),
+        program("muster-supervise", ["CSpawn", "Runtime", "Vocabulary"]),
         program("muster-sandbox", ["Web", "HTTPClient", "Messaging"]),
 
         .target(
