@@ -16,6 +16,7 @@ let freezeCampaign = JobHandler("freeze_campaign") { job in
         guard campaign.status == .freezing, let segment = campaign.segment, let sender = campaign.sender else {
             return ["status": .string(campaign.status.rawValue)]
         }
+        _ = try db.one(CampaignSQL.planSetWise)
         let frozen = try db.run(CampaignSQL.insertAudience, id, segment, sender, campaign.channel)
         // Cancelled meanwhile: the rows go with this transaction.
         guard try db.run(CampaignSQL.freeze, id) == 1 else { throw JobSnooze(seconds: 0) }

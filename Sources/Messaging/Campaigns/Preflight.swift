@@ -23,6 +23,7 @@ func preflightCampaign(_ call: Call) throws -> Response {
                 "id": .string(segment.description), "state": .string(state.state),
                 "calculated_at": JSONValue(state.calculatedAt?.description),
             ]
+            _ = try db.one(CampaignSQL.planSetWise)
             let waterfall = try db.all(PreflightSQL.waterfall, segment, campaign.channel)
             recipients = waterfall.first { $0.reason == nil }?.count ?? 0
             report["waterfall"] = [
@@ -51,7 +52,6 @@ private func json(_ faults: Faults) -> JSONValue {
 /// The texts of a campaign as they would really be: rendered for every recipient below 10,000, for a sample above.
 private struct TextSurvey {
     static let exactBelow = 10_000
-    private static let batch = 1000
     private static let shown = 3
 
     private var rendered = 0
@@ -69,13 +69,11 @@ private struct TextSurvey {
         variables = template.variables
         // A little more than 5,000 of 65,536ths, so that chance does not leave too few.
         let threshold = isExact ? 65_536 : max(1, 65_536 * 5000 / recipients + 1)
-        var after = ContactID(UUID(high: 0, low: 0))
-        while true {
-            let page = try db.all(PreflightSQL.recipients, segment, channel, after, threshold, Self.batch)
+        try db.run(PreflightSQL.openRecipients, segment, channel, threshold)
+        while case let page = try db.all(PreflightSQL.nextRecipients), !page.isEmpty {
             for recipient in page { count(template.render(recipient.contact), of: recipient.id) }
-            guard page.count == Self.batch, let last = page.last else { break }
-            after = last.id
         }
+        try db.run(PreflightSQL.closeRecipients)
     }
 
     private mutating func count(_ text: String, of contact: ContactID) {

@@ -10,17 +10,18 @@ enum PreflightSQL {
         SELECT r.reason, count(*) AS count FROM (\(audience)) r GROUP BY r.reason
         """)
 
-    /// Some of those who would get it, by contact id behind `$3`. Ids end in random bits: those below `$4` of 65,536
-    /// are a fair sample, the same one each time.
-    static let recipients = Statement<Recipient, SegmentID, Channel, ContactID, Int, Int>("""
+    /// Opens a cursor over those who would get it. Ids end in random bits: those below `$3` of 65,536 are a fair sample,
+    /// the same one each time. One look at the segment, however many rows are fetched.
+    static let openRecipients = Statement<Int, SegmentID, Channel, Int>("""
+        DECLARE recipients NO SCROLL CURSOR FOR
         SELECT c.id, \(TemplateSQL.contactFields("c")) AS contact
           FROM (\(audience)) r
           JOIN contacts c ON c.workspace_id = current_workspace() AND c.id = r.contact_id
-         WHERE r.reason IS NULL AND r.contact_id > $3
-           AND ('x' || right(r.contact_id::text, 4))::bit(16)::int < $4
-         ORDER BY r.contact_id
-         LIMIT $5
+         WHERE r.reason IS NULL AND ('x' || right(r.contact_id::text, 4))::bit(16)::int < $3
         """)
+
+    static let nextRecipients = Statement<Recipient>("FETCH 1000 FROM recipients")
+    static let closeRecipients = Statement<Int>("CLOSE recipients")
 }
 
 struct Recipient: RowDecodable {

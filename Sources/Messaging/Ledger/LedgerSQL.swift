@@ -128,6 +128,13 @@ enum LedgerSQL {
         RETURNING m.id
         """)
 
+    /// Sets the workspace, and keeps the plans of this transaction to look-ups by key: all of its statements touch few
+    /// rows, and tables that were just filled have no statistics yet that would say how long reading them whole takes.
+    static let beginByKey = Statement<String?, WorkspaceID>("""
+        SELECT set_workspace($1)::text, set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true),
+               set_config('enable_mergejoin', 'off', true)
+        """)
+
     static let lease = Statement<PartsLease, SenderID, [Int], Instant?>("SELECT granted, wait_seconds FROM lease_parts($1, $2, $3)")
     static let campaignsToSend = Statement<CampaignToSend>("SELECT workspace_id, campaign_id, sender_id FROM campaigns_to_send()")
     static let rescue = Statement<Rescued, Int, Instant?>("SELECT released, lost FROM rescue_messages($1, $2)")

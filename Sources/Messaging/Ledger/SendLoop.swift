@@ -257,8 +257,8 @@ final class SendLoop {
 }
 
 extension Connection {
-    /// A transaction in a workspace; both begin in one round trip.
+    /// A transaction of the ledger in a workspace; both begin in one round trip.
     func inWorkspace<T>(_ workspace: WorkspaceID, _ work: (Connection) throws -> T) throws -> T {
-        try transaction(first: DeliverySQL.setWorkspace, workspace) { _ in try work(self) }
+        try transaction(first: LedgerSQL.beginByKey, workspace) { _ in try work(self) }
     }
 }

@@ -65,6 +65,7 @@ struct Scene {
         try db.transaction { db in
             try db.setWorkspace(workspace)
             _ = try db.one(CampaignSQL.start, campaign)
+            _ = try db.one(CampaignSQL.planSetWise)
             let count = try db.run(CampaignSQL.insertAudience, campaign, segment, sender, .sms)
             try db.run(CampaignSQL.freeze, campaign)
             return count
