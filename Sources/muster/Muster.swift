@@ -9,6 +9,7 @@ struct Muster: ParsableCommand {
         commandName: "muster", abstract: "Looks after a Muster installation.",
         subcommands: [
             Bootstrap.self, Migrate.self, Doctor.self, Variables.self, Queue.self, Workspaces.self, Users.self, Keys.self,
+            Import.self, OpenAPI.self, Demo.self,
         ])
 }
 
