@@ -3,7 +3,7 @@ internal import FastCGI
 internal import Glibc
 internal import JSON
 internal import PostgreSQL
-internal import Runtime
+package import Runtime
 internal import Secrets
 
 /// What all threads of a responder share; immutable but for the limiter and the metrics, which guard themselves.
@@ -36,16 +36,35 @@ public func serve(_ area: String, _ routes: [Route]) {
         Log.error("configuration", [("faults", .string("\(error)"))])
         exit(78)
     }
-    let context = ServerContext(area: area, configuration: configuration, routes: routes)
     do {
         Log.setLevel(configuration.logLevel)
-        try FastCGIServer(threads: configuration.threads).run {
-            // Connects on first use: a database that is away makes a request wait, not the process fail.
-            let db = Connection(lazily: configuration.database, applicationName: "muster-\(area)")
-            return { request in Exchange(request, db, context).run() }
-        }
+        try Responder(area, routes, configuration).run()
     } catch {
         Log.error("cannot serve", [("reason", .string("\(error)"))])
         exit(71)
     }
+}
+
+/// Routes on a listening socket, without a process around them.
+package struct Responder: Sendable {
+    private let server: FastCGIServer
+    private let context: ServerContext
+
+    /// - Throws: `FastCGIError.notListening`.
+    package init(_ area: String, _ routes: [Route], _ configuration: Configuration, descriptor: Int32 = 0) throws {
+        server = try FastCGIServer(threads: configuration.threads, descriptor: descriptor)
+        context = ServerContext(area: area, configuration: configuration, routes: routes)
+    }
+
+    /// Serves until SIGTERM or `stop`, then drains.
+    package func run() {
+        let context = self.context
+        server.run {
+            // Connects on first use: a database that is away makes a request wait, not the process fail.
+            let db = Connection(lazily: context.configuration.database, applicationName: "muster-\(context.area)")
+            return { request in Exchange(request, db, context).run() }
+        }
+    }
+
+    package func stop() { server.stop() }
 }
