@@ -1,3 +1,4 @@
+import Analytics
 import Web
 
-serve("analytics", [])
+serve("analytics", eventRoutes + analyticsRoutes)

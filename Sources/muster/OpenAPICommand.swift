@@ -9,6 +9,7 @@ import Web
 
 let allRoutes: [Route] =
     contactRoutes + importRoutes + segmentRoutes + templateRoutes + senderRoutes + campaignRoutes + webhookRoutes
+    + eventRoutes + analyticsRoutes
 
 struct OpenAPI: ParsableCommand {
     static let configuration = CommandConfiguration(commandName: "openapi", abstract: "Prints the OpenAPI 3.1 document of the whole API.")
