@@ -128,7 +128,7 @@ private struct Examination {
         let overflowing = try db.all(DoctorSQL.defaultRows)
         overflowing.isEmpty
             ? good("partitions")
-            : bad("rows in \(overflowing.joined(separator: ", "))", "is muster-maintenance-partitions.timer on? `muster-maintenance partitions`")
+            : bad("rows in \(overflowing.joined(separator: ", "))", "is muster-partitions.timer on? `muster-maintenance partitions`")
         let late = try db.one(DoctorSQL.lateJobs)
         late == 0 ? good("queue") : bad("\(late) jobs wait for more than ten minutes", "is muster-worker running? `muster jobs`")
     }
