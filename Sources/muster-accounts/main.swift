@@ -1,3 +1,4 @@
+import Accounts
 import Web
 
-serve("accounts", [])
+serve("accounts", jobRoutes)

@@ -8,7 +8,7 @@ import Messaging
 import Web
 
 let allRoutes: [Route] =
-    contactRoutes + importRoutes + segmentRoutes + templateRoutes + senderRoutes + campaignRoutes + webhookRoutes
+    jobRoutes + contactRoutes + importRoutes + segmentRoutes + templateRoutes + senderRoutes + campaignRoutes + webhookRoutes
     + eventRoutes + analyticsRoutes
 
 struct OpenAPI: ParsableCommand {
