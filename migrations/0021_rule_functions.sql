@@ -11,7 +11,7 @@ CREATE FUNCTION number_of(v jsonb) RETURNS numeric LANGUAGE sql IMMUTABLE PARALL
 AS $$
     SELECT CASE jsonb_typeof(v)
         WHEN 'number' THEN v::numeric
-        WHEN 'string' THEN CASE WHEN v #>> '{}' ~ '^[+-]?([0-9]{1,300}([.][0-9]{0,300})?|[.][0-9]{1,300})([eE][+-]?[0-9]{1,3})?$'
+        WHEN 'string' THEN CASE WHEN v #>> '{}' ~ '^[+-]?([0-9]{1,200}([.][0-9]{0,200})?|[.][0-9]{1,200})([eE][+-]?[0-9]{1,3})?$'
                                 THEN (v #>> '{}')::numeric END END
 $$;
 

@@ -78,7 +78,7 @@ private func resource(_ message: SandboxMessage) -> JSONValue {
         "sid": .string(message.sid), "account_sid": .string(message.account), "status": .string(message.status),
         "to": .string(message.to), "from": .string(message.from), "body": .string(message.body),
         "num_segments": .string(String(message.parts)), "num_media": "0", "direction": "outbound-api",
-        "error_code": JSONValue(message.errorCode), "error_message": nil, "price": nil, "price_unit": "USD",
+        "error_code": JSONValue(message.errorCode), "error_message": .null, "price": .null, "price_unit": "USD",
         "api_version": "2010-04-01",
         "uri": .string("/2010-04-01/Accounts/\(message.account)/Messages/\(message.sid).json"),
     ]
@@ -88,7 +88,7 @@ private func listMessages(_ call: Call) throws -> Response {
     let account = call.pathText("account")
     guard authorized(call, account) else { return twilioError(401, 20003, "Authenticate") }
     let found = Ledger.shared.messages(since: nil, account: account, to: call.query("To")).suffix(1000)
-    return .json(["messages": .array(found.map(resource)), "next_page_uri": nil])
+    return .json(["messages": .array(found.map(resource)), "next_page_uri": .null])
 }
 
 private func readMessage(_ call: Call) throws -> Response {

@@ -54,20 +54,24 @@ struct Demo: ParsableCommand {
 
         let stamp = String(Instant.now().description.prefix(19))
         let segment = try api.post("/api/segments", ["name": .string("Web customers who spent 50 or more, \(stamp)"), "rule": rule])
+        _ = try api.wait(seconds: 30, "the segment") { () -> JSONValue? in
+            let now = try api.get("/api/segments/\(segment["id"]?.string ?? "")")
+            return now["state"]?.string == "ready" ? now : nil
+        }
         let campaign = try api.post("/api/campaigns", [
-            "name": .string("Demo \(stamp)"), "channel": "sms", "segment_id": segment["id"] ?? nil, "sender_id": .string(sender),
+            "name": .string("Demo \(stamp)"), "channel": "sms", "segment_id": segment["id"] ?? .null, "sender_id": .string(sender),
             "body": "Hi {{ first_name | default: \"there\" }}, 10% off in {{ city | default: \"your town\" }} this week. Reply STOP to leave.",
         ])
         let id = campaign["id"]?.string ?? ""
         let preflight = try api.post("/api/campaigns/\(id)/preflight", [:])
-        if let parts = preflight["parts"] { facts.append(["Preflight, parts", parts.text]) }
+        if let total = preflight["parts"]?["total"]?.integer { facts.append(["Preflight", "\(preflight["recipients"]?.text ?? "?") recipients, \(total) message parts"]) }
         _ = try api.post("/api/campaigns/\(id)/start", [:])
         _ = try api.wait(seconds: 60, "the campaign to finish") {
             let now = try api.get("/api/campaigns/\(id)")
             return now["status"]?.string == "finished" ? now : nil
         }
         // Everybody's last status has come back.
-        let analytics = try api.wait(seconds: 60, "the callbacks") { () -> JSONValue? in
+        _ = try api.wait(seconds: 60, "the callbacks") { () -> JSONValue? in
             let now = try api.get("/api/campaigns/\(id)/analytics")
             func count(_ name: String) -> Int { now[name]?.integer ?? 0 }
             return count("delivered") + count("undelivered") + count("failed") >= count("sent") ? now : nil
@@ -80,7 +84,6 @@ struct Demo: ParsableCommand {
             let now = try api.get("/api/campaigns/\(id)/analytics")
             return (now["opted_out"]?.integer ?? 0) > 0 ? now : nil
         }
-        _ = analytics
         for name in ["recipients", "skipped", "sent", "delivered", "undelivered", "failed", "replied", "opted_out", "parts"] {
             if let value = after[name] { facts.append(["Campaign, \(name.split(separator: "_").joined(separator: " "))", value.text]) }
         }
