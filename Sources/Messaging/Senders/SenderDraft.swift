@@ -29,8 +29,8 @@ struct SenderDraft: BodyDecodable {
         .required("name", .string(min: 1, max: 200), "Unique in the workspace"),
         .required("channel", .string(oneOf: ["sms"]), "How it sends"),
         .required("provider", .string(oneOf: ["twilio"]), "Through whom"),
-        .optional("from", senderNumber, "This or messaging_service_sid"),
-        .optional("messaging_service_sid", senderService, "This or from"),
+        .optional("from", .nullable(senderNumber), "This or messaging_service_sid"),
+        .optional("messaging_service_sid", .nullable(senderService), "This or from"),
         .required("rate_parts_per_second", senderRate, "How fast it may send"),
         .required("credentials", senderCredentials, "Kept sealed; never come back"),
     ])

@@ -1,0 +1,71 @@
+import JSON
+@testable import Jobs
+import PostgreSQL
+import TestSupport
+import Testing
+import Vocabulary
+
+@testable import Messaging
+
+@Suite struct FreezeJobTests {
+    @Test func `freezing waits for the segment to be calculated since the start, then freezes once`() throws {
+        try withMessagingSite(contacts: 4, consenting: 3) { site throws in
+            #expect(try site.post(site.campaign + "/start").status == 200)
+            // The segment was calculated before the start: not good enough.
+            #expect(try work(site)["state"]?.string == "queued")
+            #expect(try site.scene.status(site.owner) == "freezing")
+            try site.owner.execute("UPDATE segments SET calculated_at = now()")
+            let job = try work(site)
+            #expect(job["state"]?.string == "succeeded")
+            #expect(job["result"] == ["frozen": 4, "recipients": 3, "skipped": ["no_consent": 1]])
+            #expect(try site.scene.status(site.owner) == "sending")
+            #expect(try site.scene.states(site.owner) == ["pending": 3, "skipped/no_consent": 1])
+            let counts = try site.get(site.campaign).json["counts"]
+            #expect(counts?["frozen"]?.integer == 4 && counts?["waiting"]?.integer == 3 && counts?["skipped"]?.integer == 1)
+        }
+    }
+
+    @Test func `a segment that cannot be calculated ends the campaign before anything is sent`() throws {
+        try withMessagingSite { site throws in
+            _ = try site.post(site.campaign + "/start")
+            try site.owner.execute("UPDATE segments SET state = 'failed', problem = 'no such field'")
+            _ = try work(site)
+            let campaign = try site.get(site.campaign).json
+            #expect(campaign["status"]?.string == "cancelled")
+            #expect(campaign["status_reason"]?.string == "segment_failed")
+            #expect(try site.scene.states(site.owner).isEmpty)
+        }
+    }
+
+    @Test func `a campaign that is cancelled while it freezes has no audience`() throws {
+        try withMessagingSite { site throws in
+            _ = try site.post(site.campaign + "/start")
+            try site.owner.execute("UPDATE segments SET calculated_at = now()")
+            #expect(try site.post(site.campaign + "/cancel").status == 200)
+            _ = try work(site)
+            #expect(try site.scene.states(site.owner).isEmpty)
+            #expect(try site.scene.status(site.owner) == "cancelled")
+        }
+    }
+
+    @Test func `closing a cancelled campaign leaves nothing pending`() throws {
+        try withMessagingSite(contacts: 7) { site throws in
+            try site.scene.freeze(site.owner)
+            #expect(try site.post(site.campaign + "/cancel").status == 200)
+            #expect(try work(site)["state"]?.string == "succeeded")
+            #expect(try site.scene.states(site.owner) == ["skipped/campaign_cancelled": 7])
+        }
+    }
+
+    /// Runs the campaign's own job that waits, as a worker does, and gives its row.
+    private func work(_ site: MessagingSite) throws -> JSONValue {
+        let configuration = try testConfiguration(database: site.database.conninfo(as: .worker))
+        let db = try site.database.connect(as: .worker)
+        try site.owner.execute("UPDATE jobs SET run_at = now() WHERE state = 'queued'")
+        guard let claimed = try db.first(JobSQL.claim, messagingJobs.map(\.kind), JobContext.leaseSeconds) else {
+            throw TestSupportError("no job waits")
+        }
+        Worker(configuration, messagingJobs, []).perform(claimed, db)
+        return try site.owner.value("SELECT jsonb_build_object('state', state, 'result', result) FROM jobs WHERE id = $1::uuid", claimed.id.sqlValue)
+    }
+}

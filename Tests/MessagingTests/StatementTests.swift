@@ -1,0 +1,42 @@
+import PostgreSQL
+import TestSupport
+import Testing
+
+@testable import Messaging
+
+/// Statements that are put together from pieces; those that stand in one piece are found in the source.
+@Suite struct MessagingStatementTests {
+    @Test func `every statement is one that the migrated schema understands`() throws {
+        try withDatabase(as: .worker) { db throws in
+            try db.validate(TemplateSQL.page)
+            try db.validate(TemplateSQL.insert)
+            try db.validate(TemplateSQL.read)
+            try db.validate(TemplateSQL.change)
+            try db.validate(TemplateSQL.contact)
+            try db.validate(SenderSQL.page)
+            try db.validate(SenderSQL.insert)
+            try db.validate(SenderSQL.read)
+            try db.validate(SenderSQL.change)
+            try db.validate(CampaignSQL.page)
+            try db.validate(CampaignSQL.pageInStatus)
+            try db.validate(CampaignSQL.insert)
+            try db.validate(CampaignSQL.read)
+            try db.validate(CampaignSQL.find)
+            try db.validate(CampaignSQL.lock)
+            try db.validate(CampaignSQL.change)
+            try db.validate(CampaignSQL.start)
+            try db.validate(CampaignSQL.pause)
+            try db.validate(CampaignSQL.resume)
+            try db.validate(CampaignSQL.cancel)
+            try db.validate(CampaignSQL.insertAudience)
+            try db.validate(CampaignSQL.insertTest)
+            try db.validate(PreflightSQL.waterfall)
+            try db.validate(PreflightSQL.openRecipients)
+            try db.validate(MessageSQL.page)
+            try db.validate(MessageSQL.pageInState)
+            try db.validate(MessageSQL.read)
+            try db.validate(LedgerSQL.claim)
+            try db.validate(LedgerSQL.start)
+        }
+    }
+}
