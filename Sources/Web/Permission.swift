@@ -15,15 +15,16 @@ public enum Permission: String, Sendable, CaseIterable {
     case readCampaigns, writeCampaigns
     case readAnalytics, writeEvents
     case readMembers, manageMembers, manageKeys, readSettings, manageSettings, readAudit
+    case readJobs, manageJobs
 
     /// Roles that hold this permission. A client sees only what is shared with them, so none of these by role.
     public var roles: [Role] {
         switch self {
         case .anyone, .signedIn: Role.allCases
-        case .readAudience, .readCampaigns, .readAnalytics, .readMembers, .readSettings:
+        case .readAudience, .readCampaigns, .readAnalytics, .readMembers, .readSettings, .readJobs:
             [.owner, .admin, .manager, .member, .viewer]
         case .writeEvents: [.owner, .admin, .manager, .member]
-        case .writeAudience, .writeCampaigns: [.owner, .admin, .manager]
+        case .writeAudience, .writeCampaigns, .manageJobs: [.owner, .admin, .manager]
         case .manageMembers, .manageKeys, .manageSettings, .readAudit: [.owner, .admin]
         }
     }
@@ -44,6 +45,8 @@ public enum Permission: String, Sendable, CaseIterable {
         case .readSettings: "settings:read"
         case .manageSettings: "settings:write"
         case .readAudit: "audit:read"
+        case .readJobs: "jobs:read"
+        case .manageJobs: "jobs:write"
         }
     }
 

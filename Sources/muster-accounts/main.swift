@@ -1,4 +1,4 @@
 import Accounts
 import Web
 
-serve("accounts", jobRoutes)
+serve("accounts", accountRoutes)

@@ -8,7 +8,7 @@ import Messaging
 import Web
 
 let allRoutes: [Route] =
-    jobRoutes + contactRoutes + importRoutes + segmentRoutes + templateRoutes + senderRoutes + campaignRoutes + webhookRoutes
+    accountRoutes + contactRoutes + importRoutes + segmentRoutes + templateRoutes + senderRoutes + campaignRoutes + webhookRoutes
     + eventRoutes + analyticsRoutes
 
 struct OpenAPI: ParsableCommand {

@@ -122,7 +122,7 @@ private struct TextSurvey {
                 ["name": .string($0.variable.description), "has_default": .bool($0.hasFallback)]
             }),
             "sample": .array(sample),
-            "estimated_seconds": rate.map { .real((Double(total) / $0 * 10).rounded() / 10) } ?? nil,
+            "estimated_seconds": rate.map { .real((Double(total) / $0 * 10).rounded() / 10) } ?? .null,
         ]
     }
 

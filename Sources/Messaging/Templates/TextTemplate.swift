@@ -1,5 +1,6 @@
 // Texts with variables: `Hi {{ first_name | default: "there" }}`.
 public import JSON
+internal import Vocabulary
 
 /// A parsed text. What it cannot say (conditions, loops, code) it cannot do: rendering always ends and never fails.
 public struct TextTemplate: Sendable, Hashable {

@@ -1,6 +1,7 @@
 import Foundation
 import Messaging
 import Testing
+import Vocabulary
 
 /// Vectors stand beside the tests; `#filePath` finds them wherever the package lies.
 func vectors(_ name: String) throws -> [[String: Any]] {

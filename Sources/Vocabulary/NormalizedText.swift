@@ -11,7 +11,7 @@ public func normalized(_ text: String) -> String {
 }
 
 /// White space at both ends taken off, as Unicode defines it.
-func trimmed(_ text: some StringProtocol) -> String {
+public func trimmed(_ text: some StringProtocol) -> String {
     let scalars = text.unicodeScalars
     guard let first = scalars.firstIndex(where: { !$0.properties.isWhitespace }),
         let last = scalars.lastIndex(where: { !$0.properties.isWhitespace })

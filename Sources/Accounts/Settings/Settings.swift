@@ -1,0 +1,24 @@
+internal import JSON
+internal import Web
+
+/// Settings that are to change; what is absent stays.
+struct SettingsChange: BodyDecodable {
+    let workspace: WorkspaceChange
+    /// Laid over the stored settings.
+    let settings: JSONObject
+
+    private static let stored: [Member] = [
+        .optional("consent_mode", .string(oneOf: ["opt_in", "opt_out"]),
+                  "Whether silence means no (opt_in) or yes (opt_out, where the law allows it)"),
+        .optional("retention_days_audit", .integer(1...3650), "Days after which audit entries are deleted"),
+        .optional("retention_days_receipts", .integer(1...3650), "Days after which raw provider callbacks are deleted"),
+    ]
+    static let schema: Schema = .object(WorkspaceChange.members + stored)
+
+    init(_ body: JSONObject) throws {
+        workspace = try WorkspaceChange(body)
+        var settings = JSONObject()
+        for member in Self.stored { settings[member.name] = body[member.name] }
+        self.settings = settings
+    }
+}
