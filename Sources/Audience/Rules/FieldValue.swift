@@ -1,63 +1,58 @@
 internal import PostgreSQL
 
-/// The SQL of one field's value, in each type that an operator may want it in. Its keys are bound once.
+/// The SQL of one field's value, in each type that an operator may want it in. NULL is a missing value.
 struct FieldValue {
-    private let column: String?
-    private let json: String?
-    private let key: String?
+    private let source: FieldSource
     private let type: FieldType
-    private let fixedNumber: String?
+    /// The column, or the JSON value as text.
+    let looseText: String
+    /// `nil` for a column.
+    let json: String?
 
-    init(source: FieldSource, type: FieldType, row: String, bind values: inout [SQLValue]) {
+    init(_ source: FieldSource, _ type: FieldType, _ compiler: inout RuleCompiler) {
+        self.source = source
         self.type = type
-        fixedNumber = nil
         switch source {
         case .column(let name):
             // Names of our own columns only: the parser took them from its table.
-            column = "\(row).\(name)"
+            looseText = "c.\(name)"
             json = nil
-            key = nil
-        case .attribute(let keys), .property(let keys):
-            let object = row == "c" ? "c.attributes" : "e.properties"
-            column = nil
-            if keys.count == 1 {
-                values.append(keys[0].sqlValue)
-                key = "\(object) ->> $\(values.count)::text"
-                json = "\(object) -> $\(values.count)::text"
-            } else {
-                values.append(keys.sqlValue)
-                key = "\(object) #>> $\(values.count)::text[]"
-                json = "\(object) #> $\(values.count)::text[]"
-            }
+        case .attribute(let keys):
+            (json, looseText) = FieldValue.path("c.attributes", keys, &compiler)
+        case .property(let keys):
+            (json, looseText) = FieldValue.path("e.properties", keys, &compiler)
         }
     }
 
-    /// A number that is computed already.
-    init(number: String) {
-        type = .number
-        column = nil
-        json = nil
-        key = nil
-        fixedNumber = number
+    private static func path(_ object: String, _ keys: [String], _ compiler: inout RuleCompiler) -> (json: String, text: String) {
+        let (json, text) = keys.count == 1 ? ("->", "->>") : ("#>", "#>>")
+        let key = keys.count == 1 ? compiler.bind(keys[0], "text") : compiler.bind(keys, "text[]")
+        return ("(\(object) \(json) \(key))", "(\(object) \(text) \(key))")
     }
 
-    /// Text; NULL for what is missing or no text.
-    var text: String { column.map { $0 } ?? "text_of(\(json!))" }
-    /// Text that may also be an array's or an object's: for tests that those cannot pass.
-    var looseText: String { column ?? "(\(key!))" }
-    var number: String { fixedNumber ?? "number_of(\(json!))" }
+    /// Text as rules see it: no arrays, no objects, numbers in their shortest form.
+    var text: String { json.map { "text_of(\($0))" } ?? looseText }
+    var number: String { "number_of(\(json!))" }
     var boolean: String { "boolean_of(\(json!))" }
-    func time(_ zone: String) -> String { column ?? "time_of(\(key!), \(zone))" }
-    var tags: String { column.map { "lower_all(\($0))" } ?? "tags_of(\(json!))" }
+    func time(_ compiler: inout RuleCompiler) -> String {
+        json == nil ? looseText : "time_of(\(looseText), \(compiler.readingZone))"
+    }
+    func date(_ compiler: inout RuleCompiler) -> String { "date_of(\(looseText), \(compiler.zone))" }
+    /// A text array for a column, else a JSON array.
+    func tags(_ sensitive: Bool) -> String {
+        guard let json else { return sensitive ? looseText : "lower(\(looseText)::text)::text[]" }
+        return sensitive ? "tags_of(\(json))" : "lower(tags_of(\(json))::text)::jsonb"
+    }
 
-    /// Whether there is a value of the field's type.
-    func isKnown(_ zone: String) -> String {
+    /// Whether there is a value of the field's type. Never NULL.
+    func isKnown(_ compiler: inout RuleCompiler) -> String {
         switch type {
-        case .text, .email, .phone: "\(text) IS NOT NULL"
-        case .number, .money: "\(number) IS NOT NULL"
-        case .boolean: "\(boolean) IS NOT NULL"
-        case .date, .time: "\(time(zone)) IS NOT NULL"
-        case .tags: "cardinality(\(tags)) > 0"
+        case .text, .email, .phone: "(\(text) IS NOT NULL)"
+        case .number, .money: "(\(number) IS NOT NULL)"
+        case .boolean: "(\(boolean) IS NOT NULL)"
+        case .date: "(\(date(&compiler)) IS NOT NULL)"
+        case .time: "(\(time(&compiler)) IS NOT NULL)"
+        case .tags: json == nil ? "(\(looseText) <> '{}')" : "(coalesce(jsonb_array_length(\(tags(true))), 0) > 0)"
         }
     }
 }

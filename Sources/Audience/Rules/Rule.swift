@@ -141,7 +141,6 @@ public struct Span: Sendable, Hashable {
         default: "\(amount) years"
         }
     }
-    var isCalendar: Bool { unit == "mo" || unit == "y" }
 }
 
 public enum TimeExpression: Sendable {
@@ -150,9 +149,7 @@ public enum TimeExpression: Sendable {
     case ago(Span)
     case ahead(Span)
     case startOf(String, plus: Span?)
-    case field(FieldSource)
-    /// A whole calendar day is meant, not its first instant.
-    var isDay: Bool { if case .day = self { true } else { false } }
+    case field(FieldSource, FieldType)
 }
 
 public enum Window: Sendable {

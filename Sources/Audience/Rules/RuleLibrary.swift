@@ -1,91 +1,110 @@
-// What a workspace's rules may refer to, read in the transaction that uses it.
+// Reading rules in their workspace: what a rule mentions is looked up in one round trip, then the parser is pure.
 public import JSON
 public import PostgreSQL
 internal import Vocabulary
-internal import Web
 
 private enum RuleSQL {
-    static let fields = Statement<FieldRow>("""
-        SELECT key, type FROM fields WHERE workspace_id = current_workspace()
-        """)
-    static let segments = Statement<SegmentID>("""
-        SELECT id FROM segments WHERE workspace_id = current_workspace()
-        """)
-    static let lists = Statement<ListID>("""
-        SELECT id FROM lists WHERE workspace_id = current_workspace()
-        """)
-    static let zone = Statement<String>("""
-        SELECT timezone FROM workspaces WHERE id = current_workspace()
+    /// Of what the rule mentions, what exists; and the workspace's zone and the clock.
+    static let mentioned = Statement<Mention, [String], [UUID], [UUID], [String]>("""
+        SELECT 'workspace' AS kind, id::text AS name, timezone AS value FROM workspaces WHERE id = current_workspace()
+        UNION ALL
+        SELECT 'now', '', rfc3339(clock_timestamp())
+        UNION ALL
+        SELECT 'field', key, type FROM fields WHERE workspace_id = current_workspace() AND key = ANY ($1::text[])
+        UNION ALL
+        SELECT 'segment', id::text, '' FROM segments WHERE workspace_id = current_workspace() AND id = ANY ($2::uuid[])
+        UNION ALL
+        SELECT 'list', id::text, '' FROM lists WHERE workspace_id = current_workspace() AND id = ANY ($3::uuid[])
+        UNION ALL
+        SELECT 'zone', name, '' FROM pg_timezone_names WHERE cardinality($4::text[]) > 0 AND name = ANY ($4::text[])
         """)
     static let pattern = Statement<Bool, String>("""
         SELECT '' ~ $1
         """)
 }
 
-private struct FieldRow: RowDecodable {
-    let key: String
-    let type: String
+private struct Mention: RowDecodable {
+    let kind: String
+    let name: String
+    let value: String
     init(_ row: borrowing Row) throws(PostgresError) {
-        key = try row["key"]
-        type = try row["type"]
+        kind = try row["kind"]
+        name = try row["name"]
+        value = try row["value"]
     }
 }
 
-/// Reads and compiles rules in an open transaction of their workspace.
-public struct RuleLibrary {
-    private let db: Connection
-    private let types: [String: FieldType]
-    private let segments: Set<SegmentID>
-    private let lists: Set<ListID>
-    public let workspaceZone: String
-
-    public init(_ db: Connection) throws {
-        self.db = db
-        let fields = try db.all(RuleSQL.fields)
-        types = Dictionary(fields.compactMap { row in FieldType(rawValue: row.type).map { (row.key, $0) } }, uniquingKeysWith: { a, _ in a })
-        segments = Set(try db.all(RuleSQL.segments))
-        lists = Set(try db.all(RuleSQL.lists))
-        workspaceZone = try db.one(RuleSQL.zone)
+public enum RuleLibrary {
+    /// Understands a rule in the open transaction and its workspace.
+    /// - Throws: `Faults` with all that is wrong, patterns that PostgreSQL does not take included.
+    public static func parse(_ json: JSONValue, _ db: Connection, at pointer: String = "/rule") throws -> Rule {
+        try read(json, db, at: pointer).rule
     }
 
-    /// - Throws: `Faults` with all that is wrong, patterns that PostgreSQL does not take included.
-    public func parse(_ json: JSONValue, at pointer: String = "/rule") throws -> Rule {
-        let context = RuleContext(attributeTypes: types, segments: segments, lists: lists) { name in
-            do { return try db.one(ContactSQL.zoneExists, name) } catch { return false }
+    /// The same, compiled for this moment of the database's clock.
+    public static func compile(_ json: JSONValue, _ db: Connection, at pointer: String = "/rule") throws -> CompiledRule {
+        let (rule, scope) = try read(json, db, at: pointer)
+        return RuleCompiler.compile(rule, scope)
+    }
+
+    private static func read(_ json: JSONValue, _ db: Connection, at pointer: String) throws -> (rule: Rule, scope: RuleScope) {
+        var mentions = Mentions()
+        mentions.collect(json)
+        var context = RuleContext()
+        var workspace: (id: WorkspaceID, zone: String)?
+        var now = Instant.now()
+        for found in try db.all(
+            RuleSQL.mentioned, Array(mentions.fields), Array(mentions.segments), Array(mentions.lists), Array(mentions.zones))
+        {
+            switch found.kind {
+            case "workspace": workspace = WorkspaceID(found.name).map { ($0, found.value) }
+            case "now": now = Instant(rfc3339: found.value) ?? now
+            case "field": context.attributeTypes[found.name] = FieldType(rawValue: found.value)
+            case "segment": if let id = SegmentID(found.name) { context.segments.insert(id) }
+            case "list": if let id = ListID(found.name) { context.lists.insert(id) }
+            default: context.zones.insert(found.name)
+            }
         }
-        let rule = try RuleParser.parse(json, context: context, at: pointer)
-        try checkPatterns(rule.match, pointer + "/match")
-        return rule
+        guard let workspace else { throw PostgresError.noRow }
+        let rule = try RuleParser.parse(json, context: context, at: pointer) { try isPattern($0, db) }
+        return (rule, RuleScope(workspace: workspace.id, zone: workspace.zone, now: now))
     }
 
     /// Regular expressions are PostgreSQL's, so PostgreSQL says whether one is.
-    private func checkPatterns(_ node: Node, _ pointer: String) throws {
-        var faults = Faults()
-        try patterns(node) { pattern in
-            do {
-                _ = try db.transaction { db in try db.one(RuleSQL.pattern, pattern) }
-            } catch let error as PostgresError where error.sqlState == .invalidRegularExpression {
-                faults.add(pointer, "bad_pattern", "\(quoted(pattern)) is no regular expression.")
-            }
+    private static func isPattern(_ pattern: String, _ db: Connection) throws -> Bool {
+        do {
+            _ = try db.transaction { db in try db.one(RuleSQL.pattern, pattern) }
+            return true
+        } catch let error as PostgresError where error.sqlState == .invalidRegularExpression {
+            return false
         }
-        try faults.check()
     }
+}
 
-    private func patterns(_ node: Node, _ visit: (String) throws -> Void) throws {
-        func look(_ operation: Operation) throws {
-            switch operation {
-            case .textMatches(let pattern): try visit(pattern)
-            case .complement(let inner): try look(inner)
-            default: break
+/// Names in a rule that may or may not exist, gathered before anybody knows whether it is one.
+private struct Mentions {
+    var fields: Set<String> = []
+    var segments: Set<UUID> = []
+    var lists: Set<UUID> = []
+    var zones: Set<String> = []
+
+    mutating func collect(_ json: JSONValue) {
+        switch json {
+        case .array(let elements): for element in elements { collect(element) }
+        case .object(let object):
+            for (key, value) in object {
+                guard let text = value.string, !text.unicodeScalars.contains("\0") else {
+                    collect(value)
+                    continue
+                }
+                switch key {
+                case "field": fields.insert(normalizedNFC(text))
+                case "segment": if let id = UUID(text) { segments.insert(id) }
+                case "list": if let id = UUID(text) { lists.insert(id) }
+                case "timezone": zones.insert(text)
+                default: break
+                }
             }
-        }
-        switch node {
-        case .all(let nodes), .any(let nodes), .none(let nodes), .atLeast(_, let nodes):
-            for node in nodes { try patterns(node, visit) }
-        case .not(let node): try patterns(node, visit)
-        case .field(let leaf): try look(leaf.operation)
-        case .event(let leaf): if let condition = leaf.condition { try patterns(condition, visit) }
-        case .aggregate(let leaf): if let condition = leaf.condition { try patterns(condition, visit) }
         default: break
         }
     }

@@ -22,12 +22,12 @@ extension RuleParser {
         }
     }
 
-    mutating func fieldLeaf(_ object: JSONObject, _ pointer: String) -> Node {
+    mutating func fieldLeaf(_ object: JSONObject, _ pointer: String, _ operatorKey: String) -> Node {
         if object["was"] != nil || object["changed"] != nil {
             faults.add(pointer, "not_supported", "A field's history is part of the language and not built yet.")
             return .all([])
         }
-        onlyMembers(object, ["field", "op", "value", "missing", "case"], pointer)
+        onlyMembers(object, ["field", operatorKey, "value", "missing", "case"], pointer)
         let key = text(object["field"], pointer + "/field", 300)
         guard !key.isEmpty, let (source, type) = resolve(key, object, pointer) else { return .all([]) }
         var missing: Bool?
@@ -43,7 +43,7 @@ extension RuleParser {
             if value.string != "sensitive" { faults.add(pointer + "/case", "not_one_of", "Expected sensitive.") }
             sensitive = true
         }
-        guard let operation = operation(object, type, pointer) else { return .all([]) }
+        guard let operation = operation(object, type, pointer, operatorKey) else { return .all([]) }
         return .field(FieldLeaf(source: source, type: type, operation: operation, isCaseSensitive: sensitive, missingMatches: missing))
     }
 
@@ -79,13 +79,13 @@ extension RuleParser {
         return operation == "between" ? .time : .text
     }
 
-    mutating func operation(_ leaf: JSONObject, _ type: FieldType, _ pointer: String) -> Operation? {
-        guard let name = leaf["op"]?.string else {
-            faults.add(pointer + "/op", leaf["op"] == nil ? "required" : "wrong_type", "`op` is an operator of a \(type.rawValue) field.")
+    mutating func operation(_ leaf: JSONObject, _ type: FieldType, _ pointer: String, _ key: String) -> Operation? {
+        guard let name = leaf[key]?.string else {
+            faults.add("\(pointer)/\(key)", leaf[key] == nil ? "required" : "wrong_type", "`\(key)` is an operator of a \(type.rawValue) field.")
             return nil
         }
         guard Self.operators(type).contains(name) else {
-            faults.add(pointer + "/op", "unknown_operator", "A \(type.rawValue) field has no operator \(quoted(name)); it has \(Self.operators(type).joined(separator: ", ")).")
+            faults.add("\(pointer)/\(key)", "unknown_operator", "A \(type.rawValue) field has no operator \(quoted(name)); it has \(Self.operators(type).joined(separator: ", ")).")
             return nil
         }
         let place = pointer + "/value"
@@ -130,14 +130,17 @@ extension RuleParser {
         case "starts_with": return .textStartsWith(text(value, place, 10_000))
         case "ends_with": return .textEndsWith(text(value, place, 10_000))
         case "country_is":
-            let countries = value.array == nil ? [text(value, place, 2)] : texts(value, place)
+            let countries = (value.array == nil ? [text(value, place, 2)] : texts(value, place)).map { $0.uppercased() }
             for country in countries where !isKnownCountry(country) {
-                faults.add(place, "bad_format", "Expected country codes of two capital letters.")
+                faults.add(place, "bad_format", "Expected country codes like US (ISO 3166-1).")
                 break
             }
             return .countryIs(countries)
         case "domain_is": return .domainIs(value.array == nil ? [text(value, place, 253)] : texts(value, place))
-        default: return .textMatches(text(value, place, RuleLimits.patternCharacters))
+        default:
+            let pattern = text(value, place, RuleLimits.patternCharacters)
+            if !pattern.isEmpty, pattern.unicodeScalars.count <= RuleLimits.patternCharacters, !pattern.unicodeScalars.contains("\0") { patterns.append((pattern, place)) }
+            return .textMatches(pattern)
         }
     }
 
@@ -147,7 +150,7 @@ extension RuleParser {
         switch name {
         case "is": return .numberIs([number(value, place)])
         case "is_not": return .complement(.numberIs([number(value, place)]))
-        case "is_any_of": return .numberIs(list(value, place).enumerated().map { number($1, "\(place)/\($0)") })
+        case "is_any_of": return .numberIs(list(value, place).prefix(RuleLimits.values).enumerated().map { number($1, "\(place)/\($0)") })
         default:
             let pair = list(value, place)
             guard pair.count == 2 else {
@@ -155,6 +158,9 @@ extension RuleParser {
                 return nil
             }
             let between = Operation.numberBetween(number(pair[0], place + "/0"), number(pair[1], place + "/1"))
+            if let low = pair[0].real, let high = pair[1].real, low > high {
+                faults.add(place, "reversed_range", "The lower number comes first.")
+            }
             return name == "between" ? between : .complement(between)
         }
     }
@@ -208,6 +214,7 @@ extension RuleParser {
             faults.add(place, "wrong_type", "Expected an array.")
             return []
         }
+        if list.isEmpty { faults.add(place, "too_few", "At least one value.") }
         if list.count > RuleLimits.values { faults.add(place, "too_many", "At most \(RuleLimits.values) values; there are \(list.count).") }
         return list
     }
@@ -265,7 +272,7 @@ extension RuleParser {
                 return .startOf(unit, plus: object["plus"].map { span($0, place + "/plus", signed: true) })
             case "field" where object.count == 1:
                 let name = text(object["field"], place + "/field", 300)
-                if let (source, type) = resolve(name, ["op": "before"], place), type == .time || type == .date { return .field(source) }
+                if let (source, type) = resolve(name, ["op": "before"], place), type == .time || type == .date { return .field(source, type) }
                 faults.add(place + "/field", "wrong_type", "Expected a date or time field.")
                 return .instant(Instant(microseconds: 0))
             default: break

@@ -2,22 +2,14 @@
 public import JSON
 public import Vocabulary
 
-/// What a parser must know of the workspace.
-public struct RuleContext {
+/// What a parser must know of the workspace: of all that the rule mentions, what exists.
+public struct RuleContext: Sendable {
     /// Types of attributes by key: `attributes.city`.
-    public let attributeTypes: [String: FieldType]
-    public let segments: Set<SegmentID>
-    public let lists: Set<ListID>
-    public let zones: (String) -> Bool
-    public init(
-        attributeTypes: [String: FieldType], segments: Set<SegmentID>, lists: Set<ListID>,
-        zones: @escaping (String) -> Bool
-    ) {
-        self.attributeTypes = attributeTypes
-        self.segments = segments
-        self.lists = lists
-        self.zones = zones
-    }
+    public var attributeTypes: [String: FieldType] = [:]
+    public var segments: Set<SegmentID> = []
+    public var lists: Set<ListID> = []
+    public var zones: Set<String> = []
+    public init() {}
 
     /// Fields that every contact has.
     public static let builtIn: [String: FieldType] = [
@@ -31,76 +23,102 @@ public struct RuleParser {
     let context: RuleContext
     var faults = Faults()
     var dependencies = Dependencies()
-    var nodes = 0
+    private var nodes = 0
     /// Inside `where`, fields are an event's properties.
     var isInsideEvent = false
 
-    /// - Parameter pointer: where the rule stands in the body.
-    /// - Throws: `Faults`, all of them.
-    public static func parse(_ json: JSONValue, context: RuleContext, at pointer: String = "/rule") throws(Faults) -> Rule {
+    /// Regular expressions and where they stand.
+    var patterns: [(text: String, pointer: String)] = []
+
+    private init(context: RuleContext) { self.context = context }
+
+    /// - Parameters:
+    ///   - pointer: where the rule stands in the body.
+    ///   - isPattern: whether a text is a regular expression.
+    /// - Throws: `Faults`, all of them; and what `isPattern` throws.
+    public static func parse(
+        _ json: JSONValue, context: RuleContext, at pointer: String = "/rule",
+        isPattern: (String) throws -> Bool = { _ in true }
+    ) throws -> Rule {
         var parser = RuleParser(context: context)
         let rule = parser.rule(json, pointer)
+        for pattern in parser.patterns where try !isPattern(pattern.text) {
+            parser.faults.add(pattern.pointer, "bad_pattern", "\(quoted(pattern.text)) is no regular expression.")
+        }
         try parser.faults.check()
         return rule
     }
 
     private mutating func rule(_ json: JSONValue, _ pointer: String) -> Rule {
-        var tree = json
-        if json.text.utf8.count > RuleLimits.bytes {
-            faults.add(pointer, "rule_too_large", "A rule has at most \(RuleLimits.bytes) bytes.")
+        let size = json.text.utf8.count
+        guard size <= RuleLimits.bytes else {
+            faults.add(pointer, "rule_too_large", "A rule has at most \(RuleLimits.bytes) bytes; this has \(size).")
+            return .nothing
         }
-        if json["conditions"] != nil { tree = flat(json, pointer) }
-        guard let object = tree.object else {
+        guard let object = json.object else {
             faults.add(pointer, "wrong_type", "A rule is an object with `match`, or with `conditions`.")
-            return Rule(json: tree, zone: .workspace, match: .all([]), dependencies: dependencies)
+            return .nothing
         }
-        onlyMembers(object, ["version", "timezone", "match"], pointer)
         if let version = object["version"], version.integer != 1 {
             faults.add(pointer + "/version", "not_one_of", "The version is 1.")
         }
         var zone = RuleZone.workspace
-        if let value = object["timezone"] {
-            switch value.string {
-            case "workspace": zone = .workspace
-            case "contact": zone = .contact
-            case let name? where context.zones(name): zone = .named(name)
-            default: faults.add(pointer + "/timezone", "bad_timezone", "Expected workspace, contact or an IANA zone.")
-            }
+        switch object["timezone"].map({ $0.string ?? "" }) {
+        case nil, "workspace"?: break
+        case "contact"?:
+            zone = .contact
+            dependencies.fields.insert("timezone")
+        case let name? where context.zones.contains(name): zone = .named(name)
+        default: faults.add(pointer + "/timezone", "bad_timezone", "Expected workspace, contact or an IANA zone.")
         }
-        guard let match = object["match"] else {
-            faults.add(pointer + "/match", "required", "`match` is required.")
-            return Rule(json: tree, zone: zone, match: .all([]), dependencies: dependencies)
+        let (match, node) = object["conditions"] == nil ? tree(object, pointer) : flat(object, pointer)
+        if nodes > RuleLimits.nodes {
+            faults.add(pointer, "too_many_nodes", "A rule has at most \(RuleLimits.nodes) nodes; this has \(nodes).")
         }
-        let node = self.node(match, pointer + "/match", 1)
-        if nodes > RuleLimits.nodes { faults.add(pointer + "/match", "too_many_nodes", "A rule has at most \(RuleLimits.nodes) nodes; this has \(nodes).") }
-        let stored: JSONObject = ["version": 1, "timezone": object["timezone"] ?? "workspace", "match": match]
+        let stored: JSONObject = ["version": 1, "timezone": object["timezone"] ?? "workspace", "match": canonical(match)]
         return Rule(json: .object(stored), zone: zone, match: node, dependencies: dependencies)
     }
 
-    /// `{"conditions":[{"field","operator","value"}…],"match":"all"|"any"}` as a tree.
-    private mutating func flat(_ json: JSONValue, _ pointer: String) -> JSONValue {
-        onlyMembers(json.object ?? [:], ["version", "timezone", "conditions", "match"], pointer)
-        guard let conditions = json["conditions"]?.array else {
-            faults.add(pointer + "/conditions", "wrong_type", "Expected an array.")
-            return ["match": ["all": []]]
+    private mutating func tree(_ object: JSONObject, _ pointer: String) -> (JSONValue, Node) {
+        onlyMembers(object, ["version", "timezone", "match"], pointer)
+        guard let match = object["match"] else {
+            faults.add(pointer + "/match", "required", "`match` is required.")
+            return (.null, .all([]))
         }
-        let kind = json["match"]?.string ?? "all"
-        if kind != "all" && kind != "any" { faults.add(pointer + "/match", "not_one_of", "Expected all or any.") }
-        let leaves = conditions.map { condition -> JSONValue in
-            guard var leaf = condition.object else { return condition }
-            if let operation = leaf.removeValue(forKey: "operator") { leaf["op"] = operation }
-            return .object(leaf)
+        return (match, node(match, pointer + "/match", 1))
+    }
+
+    /// `{"conditions":[{"field","operator","value"}…],"match":"all"|"any"}` as a tree. Faults are told where they stand.
+    private mutating func flat(_ object: JSONObject, _ pointer: String) -> (JSONValue, Node) {
+        onlyMembers(object, ["version", "timezone", "conditions", "match"], pointer)
+        let match = object["match"] ?? "all"
+        if match != "all", match != "any" { faults.add(pointer + "/match", "not_one_of", "Expected all or any.") }
+        guard let conditions = object["conditions"]?.array else {
+            faults.add(pointer + "/conditions", "wrong_type", "Expected an array of conditions.")
+            return (.null, .all([]))
         }
-        var rule: JSONObject = ["version": json["version"] ?? 1]
-        if let zone = json["timezone"] { rule["timezone"] = zone }
-        rule["match"] = [kind == "any" ? "any" : "all": .array(leaves)]
-        return .object(rule)
+        var leaves: [JSONValue] = []
+        var tests: [Node] = []
+        for (index, condition) in conditions.enumerated() {
+            nodes += 1
+            guard nodes <= RuleLimits.nodes else { continue }
+            guard var leaf = condition.object else {
+                faults.add("\(pointer)/conditions/\(index)", "wrong_type", "A condition has field, operator and value.")
+                continue
+            }
+            tests.append(fieldLeaf(leaf, "\(pointer)/conditions/\(index)", "operator"))
+            leaf["op"] = leaf.removeValue(forKey: "operator")
+            leaves.append(.object(leaf))
+        }
+        return match == "any" ? (["any": .array(leaves)], .any(tests)) : (["all": .array(leaves)], .all(tests))
     }
 
     // MARK: Nodes
 
     mutating func node(_ json: JSONValue, _ pointer: String, _ depth: Int) -> Node {
         nodes += 1
+        // The count goes on, so that the fault can tell it; nothing else is looked at any more.
+        if nodes > RuleLimits.nodes { return skipped(json) }
         guard depth <= RuleLimits.depth else {
             faults.add(pointer, "too_deep", "A rule is at most \(RuleLimits.depth) nodes deep.")
             return .all([])
@@ -123,6 +141,11 @@ public struct RuleParser {
         return leaf(object, pointer, depth)
     }
 
+    private mutating func skipped(_ json: JSONValue) -> Node {
+        for key in ["all", "any", "none", "of"] { nodes += json[key]?.array?.count ?? 0 }
+        return .all([])
+    }
+
     private mutating func children(
         _ object: JSONObject, _ key: String, _ pointer: String, _ depth: Int, and others: [String] = []
     ) -> [Node] {
@@ -135,7 +158,7 @@ public struct RuleParser {
     }
 
     private mutating func leaf(_ object: JSONObject, _ pointer: String, _ depth: Int) -> Node {
-        if object["field"] != nil { return fieldLeaf(object, pointer) }
+        if object["field"] != nil { return fieldLeaf(object, pointer, "op") }
         let outsideOnly = ["event", "aggregate", "segment", "list", "consent", "bucket"]
         if isInsideEvent, let key = outsideOnly.first(where: { object[$0] != nil }) {
             faults.add(pointer, "not_here", "`\(key)` cannot stand inside `where`, which reads an event's properties.")
@@ -222,7 +245,7 @@ public struct RuleParser {
         let name = text(object["event"], pointer + "/event", 200)
         dependencies.events.insert(name)
         let property = function == .count && object["of"] == nil ? "" : text(object["of"], pointer + "/of", 300)
-        let operation = self.operation(object, .number, pointer)
+        let operation = self.operation(object, .number, pointer, "op")
         return .aggregate(AggregateLeaf(
             function: function ?? .count, property: property.split(separator: ".").map(String.init), name: name,
             window: object["within"].map { window($0, pointer + "/within") },
@@ -249,13 +272,13 @@ public struct RuleParser {
             faults.add(pointer, "required", "This is required.")
             return ""
         }
-        guard let text = json.string, !text.isEmpty else {
+        guard let text = json.string.map(normalizedNFC), !text.isEmpty else {
             faults.add(pointer, "wrong_type", "Expected text that is not empty.")
             return ""
         }
         if text.unicodeScalars.count > most { faults.add(pointer, "too_long", "At most \(most) characters.") }
         if text.unicodeScalars.contains("\0") { faults.add(pointer, "bad_character", "The character U+0000 cannot be stored.") }
-        return normalizedNFC(text)
+        return text
     }
 
     mutating func whole(_ json: JSONValue?, _ pointer: String, _ range: ClosedRange<Int>) -> Int {
@@ -278,6 +301,31 @@ public struct RuleParser {
             faults.add(jsonPointer(pointer, key), "not_one_of", "Expected one of is, at_least, at_most, more_than, less_than, between [a, b].")
             return .compares(">=", 1)
         }
-        return .between(whole(pair[0], pointer + "/between/0", range), whole(pair[1], pointer + "/between/1", range))
+        let (low, high) = (whole(pair[0], pointer + "/between/0", range), whole(pair[1], pointer + "/between/1", range))
+        if low > high { faults.add(pointer + "/between", "reversed_range", "The lower number comes first.") }
+        return .between(low, high)
     }
 }
+
+extension Rule {
+    fileprivate static let nothing = Rule(json: .null, zone: .workspace, match: .all([]), dependencies: Dependencies())
+}
+
+/// Members in one order and texts in NFC, so that equal rules are equal texts and differences are small.
+private func canonical(_ json: JSONValue) -> JSONValue {
+    switch json {
+    case .string(let text): return .string(normalizedNFC(text))
+    case .array(let elements): return .array(elements.map(canonical))
+    case .object(let object):
+        var ordered = JSONObject()
+        for key in memberOrder { if let value = object[key] { ordered[key] = canonical(value) } }
+        for (key, value) in object where ordered[key] == nil { ordered[key] = canonical(value) }
+        return .object(ordered)
+    default: return json
+    }
+}
+
+private let memberOrder = [
+    "aggregate", "at_least", "of", "field", "event", "segment", "consent", "count", "op", "value", "case", "missing", "state",
+    "was", "within", "where", "which", "calendar", "unit", "start_of", "plus", "salt", "from", "to",
+]

@@ -2,6 +2,7 @@
 internal import JSON
 public import Jobs
 internal import PostgreSQL
+internal import Runtime
 internal import Vocabulary
 
 public let segmentJobs: [JobHandler] = [
@@ -9,69 +10,100 @@ public let segmentJobs: [JobHandler] = [
         guard let id = context.payload["segment_id"]?.string.flatMap({ SegmentID($0) }) else {
             throw JobFailure("bad_payload", "The job names no segment.")
         }
-        var done: Set<SegmentID> = []
-        let difference = try SegmentCalculation.calculate(id, &done) { work in try context.transaction(work) } progress: {
-            try context.progress($0)
+        var calculation = SegmentCalculation(isRefresh: false) { work in try context.transaction(work) }
+        try context.progress(0.05)
+        do {
+            guard let difference = try calculation.calculate(id) else { throw JobFailure("not_found", "The segment is gone.") }
+            return [
+                "segment_id": .string(id.description), "member_count": JSONValue(difference.members),
+                "entered": JSONValue(difference.entered), "exited": JSONValue(difference.exited),
+                "as_of": .string(difference.asOf.description),
+            ]
+        } catch let error as PostgresError where error.sqlState == .foreignKeyViolation {
+            // A contact was deleted between the evaluation and the writing.
+            throw JobSnooze(seconds: 0.5)
         }
-        guard let difference else { throw JobFailure("not_found", "The segment is gone.") }
-        return [
-            "segment_id": .string(id.description), "member_count": JSONValue(difference.members),
-            "entered": JSONValue(difference.entered), "exited": JSONValue(difference.exited),
-        ]
     }
 ]
 
-enum SegmentCalculation {
-    typealias InTransaction = ((Connection) throws -> Difference?) throws -> Difference?
+/// What a calculation changed.
+struct Difference {
+    let members: Int
+    let entered: Int
+    let exited: Int
+    let asOf: Instant
+    var isEmpty: Bool { entered + exited == 0 }
+}
 
-    /// Calculates a segment, and before it those that it reads and that are not up to date.
-    /// - Parameter inTransaction: opens a transaction in the segment's workspace.
-    /// - Returns: `nil` when there is no such segment.
-    static func calculate(
-        _ id: SegmentID, _ done: inout Set<SegmentID>, inTransaction: InTransaction, progress: (Double) throws -> Void
-    ) throws -> Difference? {
-        guard done.insert(id).inserted else { return nil }
-        var first: [SegmentID] = []
-        _ = try inTransaction { db in
-            first = try db.all(SegmentSQL.referenced, id)
-            return nil
-        }
-        for other in first { _ = try calculate(other, &done, inTransaction: inTransaction) { _ in } }
-        try progress(0.1)
-        do {
-            return try inTransaction { db in try evaluate(id, db) }
-        } catch let faults as Faults {
-            // The rule was right when it was saved: something that it reads is gone.
-            let problem = faults.list.first.map { "\($0.pointer): \($0.detail)" } ?? "The rule no longer fits the workspace."
-            _ = try inTransaction { db in
-                try db.run(SegmentSQL.failed, id, problem)
-                return nil
-            }
-            throw JobFailure("rule_no_longer_valid", problem)
-        }
+/// Calculates segments after those that they read.
+struct SegmentCalculation {
+    /// A refresh calculates every segment that is read. Otherwise that is done for those that are not up to date, and
+    /// the segments that read this one are queued when its membership changed.
+    let isRefresh: Bool
+    /// Opens a transaction in the segment's workspace.
+    let inTransaction: ((Connection) throws -> Void) throws -> Void
+    private var done: Set<SegmentID> = []
+    private(set) var counts = (segments: 0, entered: 0, exited: 0, failed: 0)
+
+    init(isRefresh: Bool, inTransaction: @escaping ((Connection) throws -> Void) throws -> Void) {
+        self.isRefresh = isRefresh
+        self.inTransaction = inTransaction
     }
 
-    /// One evaluation in the open transaction. The segment's row lock keeps two of one segment apart.
-    private static func evaluate(_ id: SegmentID, _ db: Connection) throws -> Difference? {
-        guard let stored = try db.first(SegmentSQL.lock, id) else { return nil }
-        let now = try db.one(SegmentSQL.now)
-        let library = try RuleLibrary(db)
-        let rule = RuleCompiler.compile(try library.parse(stored.rule), now: now, workspaceZone: library.workspaceZone)
+    /// - Returns: `nil` when there is no such segment, or it was calculated before by this value.
+    mutating func calculate(_ id: SegmentID) throws -> Difference? {
+        guard done.insert(id).inserted else { return nil }
+        var read: [SegmentID] = []
+        try inTransaction { db in
+            read = try db.all(isRefresh ? SegmentSQL.referenced : SegmentSQL.outdatedReferenced, id)
+        }
+        for other in read {
+            // One that cannot be calculated keeps the membership that it had, and that is what is read.
+            do { _ = try calculate(other) } catch is JobFailure {}
+        }
+        var difference: Difference?
+        do {
+            try inTransaction { db in difference = try evaluate(id, db) }
+        } catch let faults as Faults {
+            // The rule was right when it was saved: something that it reads is gone.
+            let problem = faults.list.map { "\($0.pointer): \($0.detail)" }.joined(separator: " ")
+            try inTransaction { db in try db.run(SegmentSQL.failed, id, String(problem.prefix(2000))) }
+            counts.failed += 1
+            throw JobFailure("rule_no_longer_valid", problem)
+        }
+        counts.segments += 1
+        counts.entered += difference?.entered ?? 0
+        counts.exited += difference?.exited ?? 0
+        return difference
+    }
+
+    /// One evaluation in the open transaction.
+    private func evaluate(_ id: SegmentID, _ db: Connection) throws -> Difference? {
+        _ = try db.one(SegmentSQL.lockCalculation, id)
+        guard let stored = try db.first(SegmentSQL.read, id) else { return nil }
+        let rule = try RuleLibrary.compile(stored.rule, db)
         let (sql, values) = SegmentSQL.difference(rule, segment: id)
-        let rows: [Difference] = try db.dynamic(sql, values)
-        guard let difference = rows.first else { throw PostgresError.noRow }
-        try db.run(SegmentSQL.calculated, id, now, difference.members)
+        let counts: [DifferenceRow] = try db.dynamic(sql, values)
+        guard let counts = counts.first else { throw PostgresError.noRow }
+        let difference = Difference(
+            members: counts.members, entered: counts.entered, exited: counts.exited, asOf: rule.asOf)
+        try db.run(SegmentSQL.calculated, id, rule.asOf, stored.rule, !difference.isEmpty)
+        if !isRefresh, !difference.isEmpty {
+            for reader in try db.all(SegmentSQL.readers, id) {
+                try db.enqueue("calculate_segment", payload: ["segment_id": .string(reader.description)])
+            }
+        }
         return difference
     }
 }
 
 private enum RefreshSQL {
-    static let all = Statement<OrderedSegment>("""
-        SELECT workspace_id, id FROM segments ORDER BY workspace_id, created_at, id
+    static let all = Statement<WorkspaceSegment>("""
+        SELECT workspace_id, id FROM segments ORDER BY workspace_id, id
         """)
 }
 
-private struct OrderedSegment: RowDecodable {
+private struct WorkspaceSegment: RowDecodable {
     let workspace: WorkspaceID
     let id: SegmentID
     init(_ row: borrowing Row) throws(PostgresError) {
@@ -82,23 +114,44 @@ private struct OrderedSegment: RowDecodable {
 
 public let segmentChores: [Chore] = [
     Chore("refresh-segments", "Calculate every segment anew, those that others read first") { db in
-        var counts = (segments: 0, changed: 0, failed: 0)
-        var done: Set<SegmentID> = []
-        for segment in try db.all(RefreshSQL.all) {
-            do {
-                let difference = try SegmentCalculation.calculate(segment.id, &done) { work in
-                    try db.transaction { db in
-                        try db.setWorkspace(segment.workspace)
-                        return try work(db)
-                    }
-                } progress: { _ in }
-                guard let difference else { continue }
-                counts.segments += 1
-                if difference.entered + difference.exited > 0 { counts.changed += 1 }
-            } catch is JobFailure {
-                counts.failed += 1
+        var total = (segments: 0, entered: 0, exited: 0, failed: 0)
+        for segments in try db.all(RefreshSQL.all).chunked(by: \.workspace) {
+            var calculation = SegmentCalculation(isRefresh: true) { work in
+                try db.transaction { db in
+                    try db.setWorkspace(segments[0].workspace)
+                    try work(db)
+                }
             }
+            for segment in segments {
+                do {
+                    _ = try calculation.calculate(segment.id)
+                } catch let failure as JobFailure {
+                    Log.warning("segment not refreshed", [("segment", .string(segment.id.description)), ("reason", .string(failure.code))])
+                } catch let error as PostgresError where !error.isTransient {
+                    total.failed += 1
+                    Log.error("segment not refreshed", [("segment", .string(segment.id.description)), ("error", .string(error.description))])
+                }
+            }
+            total.segments += calculation.counts.segments
+            total.entered += calculation.counts.entered
+            total.exited += calculation.counts.exited
+            total.failed += calculation.counts.failed
         }
-        return [("segments", counts.segments), ("changed", counts.changed), ("failed", counts.failed)]
+        return [("segments", total.segments), ("entered", total.entered), ("exited", total.exited), ("failed", total.failed)]
     }
 ]
+
+extension Array {
+    /// Neighbours with the same key together.
+    fileprivate func chunked(by key: (Element) -> some Equatable) -> [[Element]] {
+        var chunks: [[Element]] = []
+        for element in self {
+            if let last = chunks.last?.last, key(last) == key(element) {
+                chunks[chunks.count - 1].append(element)
+            } else {
+                chunks.append([element])
+            }
+        }
+        return chunks
+    }
+}

@@ -39,7 +39,7 @@ enum SegmentSQL {
 
     static let lock = Statement<StoredSegment, SegmentID>("""
         SELECT id, '{}'::json AS json, rule, version
-          FROM segments WHERE workspace_id = current_workspace() AND id = $1 FOR UPDATE
+          FROM segments WHERE workspace_id = current_workspace() AND id = $1 FOR NO KEY UPDATE
         """)
 
     static let insert = Statement<SegmentID, String, String?, JSONValue, UserID?>("""
@@ -69,6 +69,17 @@ enum SegmentSQL {
         INSERT INTO segment_references (workspace_id, segment_id, referenced_segment_id)
         SELECT current_workspace(), $1, unnest($2::uuid[])
         """)
+    static let dropListReferences = Statement<Int, SegmentID>("""
+        DELETE FROM segment_list_references WHERE workspace_id = current_workspace() AND segment_id = $1
+        """)
+    static let addListReferences = Statement<Int, SegmentID, [ListID]>("""
+        INSERT INTO segment_list_references (workspace_id, segment_id, list_id)
+        SELECT current_workspace(), $1, unnest($2::uuid[])
+        """)
+    /// Two rules that are saved at once could close a circle that neither sees: one waits for the other.
+    static let lockReferences = Statement<Bool>("""
+        SELECT pg_advisory_xact_lock(hashtextextended('segment references ' || current_workspace()::text, 0)) IS NULL
+        """)
     /// The names along a way from one of `$2` to `$1`: with the new reference it would be a circle.
     static let circle = Statement<[String], SegmentID, [SegmentID]>("""
         WITH RECURSIVE way AS (
@@ -91,9 +102,15 @@ enum SegmentSQL {
          WHERE c.workspace_id = current_workspace() AND c.segment_id = $1 AND c.status IN ('draft', 'scheduled', 'freezing')
         """)
     static let referenced = Statement<SegmentID, SegmentID>("""
+        SELECT referenced_segment_id FROM segment_references WHERE workspace_id = current_workspace() AND segment_id = $1
+        """)
+    static let outdatedReferenced = Statement<SegmentID, SegmentID>("""
         SELECT r.referenced_segment_id FROM segment_references r
           JOIN segments s ON s.workspace_id = r.workspace_id AND s.id = r.referenced_segment_id
          WHERE r.workspace_id = current_workspace() AND r.segment_id = $1 AND s.state <> 'ready'
+        """)
+    static let readers = Statement<SegmentID, SegmentID>("""
+        SELECT segment_id FROM segment_references WHERE workspace_id = current_workspace() AND referenced_segment_id = $1
         """)
 
     // MARK: Membership
@@ -115,76 +132,72 @@ enum SegmentSQL {
          ORDER BY occurred_at DESC, contact_id DESC
          LIMIT $4
         """)
-    static let calculated = Statement<Int, SegmentID, Instant, Int>("""
-        UPDATE segments SET member_count = $3, calculated_at = $2, state = 'ready', problem = NULL
-         WHERE workspace_id = current_workspace() AND id = $1
+    /// Keeps two calculations of one segment apart, and nobody else.
+    static let lockCalculation = Statement<Bool, SegmentID>("""
+        SELECT pg_advisory_xact_lock(hashtextextended('segment ' || $1::uuid::text, 0)) IS NULL
+        """)
+    /// Not when the rule was changed meanwhile: then the membership is another rule's. Nothing is written when
+    /// nothing changed.
+    static let calculated = Statement<Int, SegmentID, Instant, JSONValue, Bool>("""
+        UPDATE segments SET calculated_at = $2, state = 'ready', problem = NULL
+         WHERE workspace_id = current_workspace() AND id = $1 AND rule = $3 AND (state <> 'ready' OR $4)
         """)
     static let failed = Statement<Int, SegmentID, String>("""
         UPDATE segments SET state = 'failed', problem = $2 WHERE workspace_id = current_workspace() AND id = $1
         """)
-    static let now = Statement<Instant>("""
-        SELECT now()
-        """)
-
     // MARK: Around a compiled predicate
 
-    /// The difference between who is in and who should be, written once. Nothing changed: nothing written.
+    /// The difference between who is in and who should be, in one statement. History and counter follow by trigger.
     static func difference(_ rule: CompiledRule, segment: SegmentID) -> (sql: String, values: [SQLValue]) {
         let id = "$\(rule.values.count + 1)::uuid"
+        let at = "$\(rule.values.count + 2)::timestamptz"
         return ("""
-            WITH target AS MATERIALIZED (
-                    SELECT c.id FROM contacts c WHERE c.workspace_id = current_workspace() AND \(rule.predicate)),
+            WITH target AS MATERIALIZED (SELECT c.id FROM contacts c WHERE \(rule.predicate)),
                  gone AS (
                     DELETE FROM segment_members m
                      WHERE m.workspace_id = current_workspace() AND m.segment_id = \(id)
                        AND NOT EXISTS (SELECT FROM target t WHERE t.id = m.contact_id)
-                    RETURNING m.contact_id),
+                    RETURNING 1),
                  come AS (
                     INSERT INTO segment_members (workspace_id, segment_id, contact_id, entered_at)
-                    SELECT current_workspace(), \(id), t.id, $1::timestamptz FROM target t
+                    SELECT current_workspace(), \(id), t.id, \(at) FROM target t
                      WHERE NOT EXISTS (SELECT FROM segment_members m
                                         WHERE m.workspace_id = current_workspace() AND m.segment_id = \(id)
                                           AND m.contact_id = t.id)
-                    RETURNING contact_id),
-                 noted AS (
-                    INSERT INTO segment_changes (workspace_id, segment_id, contact_id, change, occurred_at)
-                    SELECT current_workspace(), \(id), contact_id, 'exited', $1::timestamptz FROM gone
-                    UNION ALL
-                    SELECT current_workspace(), \(id), contact_id, 'entered', $1::timestamptz FROM come)
+                    RETURNING 1)
             SELECT (SELECT count(*) FROM target) AS members, (SELECT count(*) FROM come) AS entered,
-                   (SELECT count(*) FROM gone) AS exited, $2::text IS NOT NULL
-            """, rule.values + [segment.sqlValue])
+                   (SELECT count(*) FROM gone) AS exited
+            """, rule.values + [segment.sqlValue, rule.asOf.sqlValue])
     }
 
-    /// Count, reachable and sample from one evaluation.
-    static func preview(_ rule: CompiledRule) -> (sql: String, values: [SQLValue]) {
-        ("""
-            WITH matched AS MATERIALIZED (
-                    SELECT c.id, c.phone, c.email FROM contacts c
-                     WHERE c.workspace_id = current_workspace() AND \(rule.predicate)),
-                 mode AS (SELECT coalesce(settings ->> 'consent_mode', 'opt_in') AS consent FROM workspaces WHERE id = current_workspace())
-            SELECT (SELECT count(*) FROM matched) AS members,
-                   (SELECT count(*) FROM matched m CROSS JOIN mode
-                     WHERE m.phone IS NOT NULL AND \(reachable("sms", "m.phone"))) AS sms,
-                   (SELECT count(*) FROM matched m CROSS JOIN mode
-                     WHERE m.email IS NOT NULL AND \(reachable("email", "m.email"))) AS email,
-                   (SELECT coalesce(json_agg(contact_json(c)), '[]') FROM contacts c
-                     WHERE c.workspace_id = current_workspace()
-                       AND c.id IN (SELECT id FROM matched ORDER BY id LIMIT 10)) AS sample,
-                   $1::timestamptz AS as_of, $2::text IS NOT NULL
-            """, rule.values)
+    static func count(_ rule: CompiledRule) -> String { "SELECT count(*) FROM contacts c WHERE \(rule.predicate)" }
+
+    /// Whom of them a campaign could write to now: the same reasons as Messaging's.
+    static func reachable(_ rule: CompiledRule) -> String {
+        """
+        SELECT count(*) FILTER (WHERE c.phone IS NOT NULL AND \(consent("ks", "ss"))) AS sms,
+               count(*) FILTER (WHERE c.email IS NOT NULL AND \(consent("ke", "se"))) AS email
+          FROM contacts c
+          LEFT JOIN consents ks ON ks.workspace_id = c.workspace_id AND ks.contact_id = c.id AND ks.channel = 'sms'
+          LEFT JOIN consents ke ON ke.workspace_id = c.workspace_id AND ke.contact_id = c.id AND ke.channel = 'email'
+          LEFT JOIN suppressions ss ON ss.workspace_id = c.workspace_id AND ss.channel = 'sms' AND ss.address = c.phone
+          LEFT JOIN suppressions se ON se.workspace_id = c.workspace_id AND se.channel = 'email' AND se.address = c.email
+         WHERE \(rule.predicate)
+        """
     }
 
-    private static func reachable(_ channel: String, _ address: String) -> String {
+    private static func consent(_ k: String, _ s: String) -> String {
         """
-        NOT EXISTS (SELECT FROM suppressions s WHERE s.workspace_id = current_workspace() AND s.channel = '\(channel)'
-                                                AND s.address = \(address))
-        AND CASE mode.consent
-            WHEN 'opt_in' THEN EXISTS (SELECT FROM consents k WHERE k.workspace_id = current_workspace()
-                                          AND k.contact_id = m.id AND k.channel = '\(channel)' AND k.state = 'opted_in')
-            ELSE NOT EXISTS (SELECT FROM consents k WHERE k.workspace_id = current_workspace()
-                                AND k.contact_id = m.id AND k.channel = '\(channel)' AND k.state = 'opted_out') END
+        \(s).reason IS NULL AND CASE coalesce(\(k).state, 'unknown')
+            WHEN 'opted_in' THEN true
+            WHEN 'unknown' THEN (SELECT coalesce(settings ->> 'consent_mode', 'opt_in') = 'opt_out'
+                                   FROM workspaces WHERE id = current_workspace())
+            ELSE false END
         """
+    }
+
+    static func sample(_ rule: CompiledRule) -> String {
+        "SELECT contact_json(c) FROM contacts c WHERE \(rule.predicate) ORDER BY c.id LIMIT 10"
     }
 }
 
@@ -201,8 +214,7 @@ struct StoredSegment: RowDecodable {
     }
 }
 
-/// What a calculation changed.
-struct Difference: RowDecodable {
+struct DifferenceRow: RowDecodable {
     let members: Int
     let entered: Int
     let exited: Int
@@ -213,17 +225,12 @@ struct Difference: RowDecodable {
     }
 }
 
-struct Preview: RowDecodable {
-    let members: Int
+/// Members that a campaign could write to.
+struct Reachable: RowDecodable {
     let sms: Int
     let email: Int
-    let sample: JSONValue
-    let asOf: Instant
     init(_ row: borrowing Row) throws(PostgresError) {
-        members = try row["members"]
         sms = try row["sms"]
         email = try row["email"]
-        sample = try row["sample"]
-        asOf = try row["as_of"]
     }
 }

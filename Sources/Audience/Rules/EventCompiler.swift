@@ -1,0 +1,97 @@
+// What contacts did, in SQL. Always a question about the existence of rows, so that nobody without events is lost:
+// where none would do, the question is whether there is a wrong number of them.
+//
+// EXISTS over a grouped subselect becomes one hash join for all contacts, or an index scan for one; it can never
+// become the nested scan that a large NOT IN ends as.
+internal import PostgreSQL
+
+extension RuleCompiler {
+    mutating func event(_ leaf: EventLeaf) -> String {
+        if leaf.which != .any { return firstOrLast(leaf) }
+        let source = events(leaf.name, leaf.window, leaf.condition)
+        if case .compares(">=", 1) = leaf.count { return "EXISTS (SELECT FROM \(source) AND e.contact_id = c.id)" }
+        if case .compares("=", 0) = leaf.count { return "NOT EXISTS (SELECT FROM \(source) AND e.contact_id = c.id)" }
+        let count = count("count(*)", leaf.count)
+        return leaf.count.holds(0) ? complement(group(source, having: "NOT (\(count))")) : group(source, having: count)
+    }
+
+    /// Only one event of each contact is looked at: the first or last of its name. Whether it lies in the window and
+    /// meets the condition comes after.
+    private mutating func firstOrLast(_ leaf: EventLeaf) -> String {
+        let order = leaf.which == .first ? "ASC" : "DESC"
+        let tests = conditions(leaf.window, leaf.condition)
+        let one = """
+            EXISTS (SELECT FROM (SELECT DISTINCT ON (e.contact_id) e.contact_id, e.occurred_at, e.properties FROM events e \
+            WHERE e.workspace_id = \(workspace) AND e.name = \(bind(leaf.name, "text")) \
+            ORDER BY e.contact_id, e.occurred_at \(order), e.id \(order)) e \
+            WHERE \((["e.contact_id = c.id"] + tests).joined(separator: " AND ")))
+            """
+        switch (leaf.count.holds(1), leaf.count.holds(0)) {
+        case (true, false): return one
+        case (false, true): return complement(one)
+        case (true, true): return "true"
+        case (false, false): return "false"
+        }
+    }
+
+    mutating func aggregate(_ leaf: AggregateLeaf) -> String {
+        let source = events(leaf.name, leaf.window, leaf.condition)
+        let property = leaf.property.isEmpty ? nil : FieldValue(.property(leaf.property), .number, &self)
+        let result: String
+        switch leaf.function {
+        case .sum: result = "coalesce(sum(\(property!.number)), 0)"
+        case .avg: result = "avg(\(property!.number))"
+        case .min: result = "min(\(property!.number))"
+        case .max: result = "max(\(property!.number))"
+        case .count: result = property.map { "count(\($0.text))" } ?? "count(*)"
+        case .distinct: result = "count(DISTINCT lower(\(property!.text)))"
+        }
+        let test = number(leaf.operation, "(\(result))::numeric")
+        // Nothing sums to 0 and is counted as 0; it has no average, least or greatest.
+        let ofNothing = [.sum, .count, .distinct].contains(leaf.function) ? 0.0 : nil
+        return leaf.operation.holds(ofNothing)
+            ? complement(group(source, having: "(\(test)) IS NOT TRUE")) : group(source, having: test)
+    }
+
+    private func group(_ source: String, having condition: String) -> String {
+        """
+        EXISTS (SELECT FROM (SELECT e.contact_id FROM \(source) GROUP BY e.contact_id HAVING \(condition)) g \
+        WHERE g.contact_id = c.id)
+        """
+    }
+
+    /// `events e WHERE …`, to which AND can be added.
+    private mutating func events(_ name: String, _ window: Window?, _ condition: Node?) -> String {
+        let named = "e.workspace_id = \(workspace) AND e.name = \(bind(name, "text"))"
+        return "events e WHERE " + ([named] + conditions(window, condition)).joined(separator: " AND ")
+    }
+
+    private mutating func conditions(_ window: Window?, _ condition: Node?) -> [String] {
+        var tests: [String] = []
+        if let window { tests.append(isWithin("e.occurred_at", span(window))) }
+        if let condition { tests.append(sql(condition)) }
+        return tests
+    }
+}
+
+extension Operation {
+    /// Whether a number operator holds for a number, or for none.
+    fileprivate func holds(_ number: Double?) -> Bool {
+        switch self {
+        case .complement(let positive): return !positive.holds(number)
+        case .numberIs(let numbers): return number != nil && numbers.contains { Double($0) == number }
+        case .numberCompares(let symbol, let text):
+            guard let number, let other = Double(text) else { return false }
+            switch symbol {
+            case "<": return number < other
+            case "<=": return number <= other
+            case ">": return number > other
+            default: return number >= other
+            }
+        case .numberBetween(let low, let high):
+            guard let number, let low = Double(low), let high = Double(high) else { return false }
+            return low <= number && number <= high
+        default: preconditionFailure("aggregates are numbers")
+        }
+    }
+}
