@@ -49,7 +49,7 @@ import Vocabulary
             try world.field("city", .text)
             try world.field("age", .number)
             try world.contact("absent")
-            try world.contact("null", ["city": nil, "age": nil])
+            try world.contact("null", ["city": .null, "age": .null])
             try world.contact("empty", ["city": "", "age": ""])
             try world.contact("other", ["city": "Oslo", "age": 9])
             try world.contact("same", ["city": "Rome", "age": 30])
