@@ -60,7 +60,7 @@ private func roundTrip<T: SQLEncodable & SQLDecodable & RowDecodable>(_ value: T
     }
 
     @Test func `JSON comes back as a value and as text`() throws {
-        let value: JSONValue = ["a": [1, 2.5, nil, true], "ü": "\"\\/\u{1}", "o": [:]]
+        let value: JSONValue = ["a": [1, 2.5, .null, true], "ü": "\"\\/\u{1}", "o": [:]]
         #expect(try roundTrip(value, as: "jsonb") == value)
         let text: JSONText = try withDatabase { db in try db.value("SELECT $1::json", JSONText(value).sqlValue) }
         #expect(text.bytes == JSONText(value).bytes)

@@ -4,7 +4,7 @@ import Testing
 
 @Suite struct TextTemplateTests {
     private let ada: JSONValue = [
-        "name": "Ada Lovelace", "first_name": "ada", "email": "ada@example.com", "country": nil, "tags": ["vip", "beta"],
+        "name": "Ada Lovelace", "first_name": "ada", "email": "ada@example.com", "country": .null, "tags": ["vip", "beta"],
         "attributes": ["city": " London ", "visits": 3, "score": 7.5, "whole": 8.0, "home": ["street": "St James's Sq"], "blank": "  "],
     ]
 
