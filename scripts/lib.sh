@@ -15,6 +15,8 @@ database_user() { if [ "$(id -u)" = 0 ]; then echo postgres; else id -un; fi; }
 as_database_user() {
     if [ "$(id -u)" = 0 ]; then setpriv --reuid postgres --regid postgres --init-groups -- "$@"; else "$@"; fi
 }
+# It is in /usr/sbin, which a user's PATH may lack.
+nginx_program() { command -v nginx || echo /usr/sbin/nginx; }
 postgres_bin() { ls -d /usr/lib/postgresql/*/bin | sort -t/ -k5 -n | tail -n 1; }
 
 port_is_free() { ! (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }

@@ -15,11 +15,12 @@ final class Supervisor {
         var startAt = 0.0
     }
     private var children: [Child] = []
+    private let logs: String
     private let nothing = open("/dev/null", O_RDWR | O_CLOEXEC)
 
-    /// - Parameters:
-    ///   - logs: a folder; each process appends to NAME.log in it.
+    /// - Parameter logs: a folder; each process appends to NAME.log in it, and NAME.pid says which it is now.
     init(_ programs: [Program], logs: String) throws {
+        self.logs = logs
         for program in programs {
             let output = open("\(logs)/\(program.name).log", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o644)
             let listener = try program.socket.map(listen) ?? nothing
@@ -62,6 +63,7 @@ final class Supervisor {
         children[index].startedAt = seconds()
         if pid > 0 {
             children[index].pid = pid
+            note(pid, program.name)
         } else {
             children[index].startAt = seconds() + 1
         }
@@ -97,6 +99,7 @@ final class Supervisor {
                 waitpid(children[index].pid, nil, 0)
             }
             if let socket = children[index].program.socket { unlink(socket) }
+            unlink("\(logs)/\(children[index].program.name).pid")
         }
     }
 
@@ -113,9 +116,18 @@ final class Supervisor {
         let bound = withUnsafePointer(to: &address) {
             $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(listener, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) }
         }
-        guard bound == 0, Glibc.listen(listener, 511) == 0 else { throw SocketError(path: path, reason: String(cString: strerror(errno))) }
+        guard bound == 0, Glibc.listen(listener, 4096) == 0 else { throw SocketError(path: path, reason: String(cString: strerror(errno))) }
         chmod(path, 0o666)
         return listener
+    }
+
+    /// Whole or not at all: scripts read it at any time.
+    private func note(_ pid: pid_t, _ name: String) {
+        let path = "\(logs)/\(name).pid"
+        guard let file = fopen(path + ".new", "w") else { return }
+        fputs("\(pid)\n", file)
+        fclose(file)
+        rename(path + ".new", path)
     }
 
     private func inputHasEnded() -> Bool {
