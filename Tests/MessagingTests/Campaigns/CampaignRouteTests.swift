@@ -18,7 +18,7 @@ import Vocabulary
             #expect(read["status"]?.string == "draft")
             #expect(read["counts"]?["frozen"]?.integer == 0)
             #expect(read["attribution_window_seconds"]?.integer == 604_800)
-            #expect(try site.send("PATCH", path, ["name": "Big sale", "goal_event": nil]).json["goal_event"]?.isNull == true)
+            #expect(try site.send("PATCH", path, ["name": "Big sale", "goal_event": .null]).json["goal_event"]?.isNull == true)
             #expect(try site.get("/api/campaigns?status=draft").json["items"]?.array?.count == 2)
             #expect(try site.get("/api/campaigns?status=sending").json["items"]?.array?.count == 0)
             #expect(try site.get("/api/campaigns?status=odd").status == 422)

@@ -162,6 +162,8 @@ final class Sending {
     private(set) var provider: StubProvider
     private let script: @Sendable (StubProvider.Received, Int) -> StubProvider.Answer
     private var configuration: Configuration
+    /// For a worker process of its own.
+    let environment: [String: String]
 
     fileprivate init(
         _ database: TestDatabase, contacts: Int, rate: Double, body: String, listening: Bool,
@@ -175,10 +177,11 @@ final class Sending {
         provider = try StubProvider(script)
         let key = FileManager.default.temporaryDirectory.appendingPathComponent("key-\(Vocabulary.UUID.v7())")
         try Data(Data(repeating: 7, count: 32).base64EncodedString().utf8).write(to: key)
-        configuration = try Configuration.load([
+        environment = [
             "MUSTER_DATABASE": database.conninfo(as: .worker), "MUSTER_SEALING_KEY_FILE": key.path,
             "MUSTER_PUBLIC_URL": "https://muster.example.com", "MUSTER_TWILIO_URL": provider.url,
-        ])
+        ]
+        configuration = try Configuration.load(environment)
         if !listening { provider.stop() }
     }
 
