@@ -23,6 +23,8 @@ public final class Call {
     private var storedBody: [UInt8]?
     private var isInTransaction = false
     var tokenIsStale = false
+    /// What is read into memory at once.
+    public static let bodyLimit = 1_048_576
 
     init(
         request: Request, route: Route, parameters: [(name: String, value: String)], requestID: String,
@@ -58,14 +60,14 @@ public final class Call {
 
     /// The whole body, exactly `Content-Length` bytes.
     /// - Throws: 413 before a byte is read, 400 when the client stopped early.
-    public func rawBody(limit: Int = 1_048_576) throws -> [UInt8] {
+    public func rawBody(limit: Int = Call.bodyLimit) throws -> [UInt8] {
         if let storedBody { return storedBody }
         let body = try request.transport.readBody(limit: limit)
         storedBody = body
         return body
     }
 
-    /// The body in pieces, for uploads: constant memory. Not together with `rawBody` or an Idempotency-Key.
+    /// The body in pieces, for uploads: constant memory.
     public func streamBody(chunk: Int = 262_144, _ consume: ([UInt8]) throws -> Void) throws {
         if let storedBody { return try consume(storedBody) }
         try request.transport.streamBody(chunk: chunk, consume)
