@@ -73,6 +73,7 @@ let package = Package(
             dependencies: ["HTTPClient", "JSON", "Jobs", "PostgreSQL", "Runtime", "Secrets", "Vocabulary", "Web"],
             path: "Tests/TestSupport"),
         tests("FastCGITests", ["FastCGI"]),
+        tests("HTTPClientTests", ["HTTPClient"]),
         tests("JSONTests", ["JSON"]),
         tests("PostgreSQLTests", ["PostgreSQL"]),
         tests("RuntimeTests", ["JSON", "Runtime", "Secrets"]),

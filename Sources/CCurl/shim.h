@@ -14,6 +14,11 @@ typedef size_t (*muster_curl_write)(char *, size_t, size_t, void *);
 static inline CURLcode muster_curl_set_write(CURL *handle, CURLoption option, muster_curl_write function) {
     return curl_easy_setopt(handle, option, function);
 }
+typedef int (*muster_curl_prerequest)(void *, char *, char *, int, int);
+static inline CURLcode muster_curl_set_prerequest(CURL *handle, muster_curl_prerequest function, void *data) {
+    curl_easy_setopt(handle, CURLOPT_PREREQDATA, data);
+    return curl_easy_setopt(handle, CURLOPT_PREREQFUNCTION, function);
+}
 static inline CURLcode muster_curl_get_long(CURL *handle, CURLINFO info, long *value) {
     return curl_easy_getinfo(handle, info, value);
 }

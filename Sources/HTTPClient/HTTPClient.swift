@@ -9,6 +9,7 @@ public final class HTTPClient {
 
     /// No redirect is followed; any status is an answer.
     public func send(_ request: HTTPRequest) -> Result<HTTPResponse, HTTPFailure> {
+        if let refusal = request.refusal { return .failure(refusal) }
         transfer.prepare(request)
         return transfer.outcome(curl_easy_perform(UnsafeMutableRawPointer(transfer.handle)))
     }
@@ -20,6 +21,8 @@ public final class HTTPMultiClient {
     private let limits: HTTPLimits
     private var idle: [Transfer] = []
     private var running: [OpaquePointer: (transfer: Transfer, tag: Int)] = [:]
+    /// Outcomes that needed no connection.
+    private var refused: [(tag: Int, outcome: Result<HTTPResponse, HTTPFailure>)] = []
 
     /// - Parameter connections: how many are kept, at most.
     public init(connections: Int, limits: HTTPLimits = HTTPLimits()) {
@@ -40,10 +43,11 @@ public final class HTTPMultiClient {
     private var raw: UnsafeMutableRawPointer { UnsafeMutableRawPointer(multi) }
 
     /// Requests under way.
-    public var inFlight: Int { running.count }
+    public var inFlight: Int { running.count + refused.count }
 
     /// Begins a request. Its tag comes back with its outcome.
     public func submit(_ request: HTTPRequest, tag: Int) {
+        if let refusal = request.refusal { return refused.append((tag, .failure(refusal))) }
         let transfer = idle.popLast() ?? Transfer(limits)
         transfer.prepare(request)
         running[transfer.handle] = (transfer, tag)
@@ -68,7 +72,8 @@ public final class HTTPMultiClient {
     private func collect() -> [(tag: Int, outcome: Result<HTTPResponse, HTTPFailure>)] {
         var count: Int32 = 0
         curl_multi_perform(raw, &count)
-        var done: [(tag: Int, outcome: Result<HTTPResponse, HTTPFailure>)] = []
+        var done = refused
+        refused.removeAll()
         var left: Int32 = 0
         while let message = curl_multi_info_read(raw, &left) {
             guard message.pointee.msg == CURLMSG_DONE, let easy = message.pointee.easy_handle else { continue }

@@ -23,6 +23,13 @@ public struct HTTPRequest: Sendable {
         self.password = password
         self.unixSocket = unixSocket
     }
+
+    /// Why this request must not leave: a line break would start a header of somebody else's choosing.
+    var refusal: HTTPFailure? {
+        let texts = [method] + headers.flatMap { [$0.name, $0.value] }
+        guard texts.contains(where: { $0.utf8.contains { $0 < 0x20 && $0 != 0x09 || $0 == 0x7F } }) else { return nil }
+        return HTTPFailure(.notSent, "a control character in the method or a header")
+    }
 }
 
 public struct HTTPResponse: Sendable {

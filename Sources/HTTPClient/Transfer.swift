@@ -21,11 +21,16 @@ public struct HTTPLimits: Sendable {
 final class Transfer {
     let handle: OpaquePointer
     private let limits: HTTPLimits
+    private static let headerLimit = 65_536
     private var headerList: UnsafeMutablePointer<curl_slist>?
     private var sent: [UInt8] = []
     private var body: [UInt8] = []
     private var headers: [(name: String, value: String)] = []
+    private var headerBytes = 0
     private var isTooLarge = false
+    /// How often libcurl was about to send the request: more than once when a kept connection turned out dead.
+    private var beginnings = 0
+    private var mayRepeat = false
 
     init(_ limits: HTTPLimits) {
         precondition(curlIsReady, "libcurl cannot start")
@@ -46,7 +51,10 @@ final class Transfer {
         curl_easy_reset(raw)
         body.removeAll(keepingCapacity: true)
         headers.removeAll(keepingCapacity: true)
+        headerBytes = 0
         isTooLarge = false
+        beginnings = 0
+        mayRepeat = ["GET", "HEAD", "OPTIONS", "PUT", "DELETE"].contains(request.method)
         curl_slist_free_all(headerList)
         headerList = nil
         set(CURLOPT_URL, request.url)
@@ -57,9 +65,13 @@ final class Transfer {
         set(CURLOPT_CONNECTTIMEOUT_MS, Int(limits.connectSeconds * 1000))
         set(CURLOPT_TIMEOUT_MS, Int(limits.totalSeconds * 1000))
         set(CURLOPT_PROTOCOLS_STR, "http,https")
-        // Wait for a connection that may be multiplexed rather than open another.
-        set(CURLOPT_PIPEWAIT, 1)
-        if let socket = request.unixSocket { set(CURLOPT_UNIX_SOCKET_PATH, socket) }
+        // Wait for a connection that may be multiplexed rather than open another. TLS tells during its handshake;
+        // without it only the first answer would, and everybody would wait for that.
+        if request.url.hasPrefix("https:") { set(CURLOPT_PIPEWAIT, 1) }
+        if let socket = request.unixSocket {
+            set(CURLOPT_UNIX_SOCKET_PATH, socket)
+            set(CURLOPT_NOPROXY, "*")
+        }
         if let user = request.user {
             set(CURLOPT_HTTPAUTH, musterCurlAuthBasic)
             set(CURLOPT_USERNAME, user)
@@ -76,7 +88,10 @@ final class Transfer {
             // No "Expect: 100-continue": it costs a round trip or a second of waiting.
             headerList = curl_slist_append(headerList, "Expect:")
         }
-        for (name, value) in request.headers { headerList = curl_slist_append(headerList, "\(name): \(value)") }
+        for (name, value) in request.headers {
+            // libcurl's way to say that a header is empty: with a colon it would leave the header out.
+            headerList = curl_slist_append(headerList, value.isEmpty ? "\(name);" : "\(name): \(value)")
+        }
         _ = muster_curl_set_pointer(raw, CURLOPT_HTTPHEADER, headerList)
         let me = Unmanaged.passUnretained(self).toOpaque()
         _ = muster_curl_set_pointer(raw, CURLOPT_WRITEDATA, me)
@@ -87,6 +102,25 @@ final class Transfer {
         _ = muster_curl_set_write(raw, CURLOPT_HEADERFUNCTION) { bytes, size, count, transfer in
             Unmanaged<Transfer>.fromOpaque(transfer!).takeUnretainedValue().receiveHeader(bytes!, size * count)
         }
+        _ = muster_curl_set_prerequest(raw, { transfer, _, _, _, _ in
+            Unmanaged<Transfer>.fromOpaque(transfer!).takeUnretainedValue().mayBegin() ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT
+        }, me)
+    }
+
+    /// Asked when a connection stands and the request is about to leave.
+    ///
+    /// libcurl sends a request again by itself, a POST too, when a kept connection ends without an answer. The other
+    /// side may have acted by then, so whatever is not idempotent (RFC 9110, section 9.2.2) leaves once.
+    private func mayBegin() -> Bool {
+        defer { beginnings += 1 }
+        return beginnings == 0 || mayRepeat || bytesSent == 0
+    }
+
+    /// Bytes of the request that were given to a connection, over all tries.
+    private var bytesSent: Int {
+        var bytes = 0
+        _ = muster_curl_get_long(raw, CURLINFO_REQUEST_SIZE, &bytes)
+        return bytes
     }
 
     private func receive(_ bytes: UnsafeMutablePointer<CChar>, _ count: Int) -> Int {
@@ -99,6 +133,11 @@ final class Transfer {
     }
 
     private func receiveHeader(_ bytes: UnsafeMutablePointer<CChar>, _ count: Int) -> Int {
+        headerBytes += count
+        guard headerBytes <= Transfer.headerLimit else {
+            isTooLarge = true
+            return 0
+        }
         let line = String(decoding: UnsafeRawBufferPointer(start: bytes, count: count), as: UTF8.self)
         if line.hasPrefix("HTTP/") { headers.removeAll(keepingCapacity: true) }
         if let colon = line.firstIndex(of: ":") {
@@ -116,18 +155,9 @@ final class Transfer {
             return .success(HTTPResponse(status: status, headers: headers, body: body))
         }
         let detail = isTooLarge ? "the answer is too large" : String(cString: curl_easy_strerror(code))
-        switch code {
-        case CURLE_UNSUPPORTED_PROTOCOL, CURLE_URL_MALFORMAT, CURLE_COULDNT_RESOLVE_PROXY, CURLE_COULDNT_RESOLVE_HOST,
-            CURLE_COULDNT_CONNECT, CURLE_SSL_CONNECT_ERROR, CURLE_PEER_FAILED_VERIFICATION, CURLE_SSL_CACERT_BADFILE,
-            CURLE_SSL_CERTPROBLEM, CURLE_SSL_CIPHER:
-            return .failure(HTTPFailure(.notSent, detail))
-        case CURLE_OPERATION_TIMEDOUT:
-            // A time-out before the connection stood has sent nothing.
-            var requestBytes = 0
-            _ = muster_curl_get_long(raw, CURLINFO_REQUEST_SIZE, &requestBytes)
-            return .failure(HTTPFailure(requestBytes == 0 ? .notSent : .unknown, detail))
-        default: return .failure(HTTPFailure(.unknown, detail))
-        }
+        // Name look-up, connection and TLS all come before the first beginning.
+        let nothingLeft = beginnings == 0 || (code == CURLE_SEND_ERROR && bytesSent == 0)
+        return .failure(HTTPFailure(nothingLeft ? .notSent : .unknown, detail))
     }
 
     private func set(_ option: CURLoption, _ value: Int) { _ = muster_curl_set_long(raw, option, value) }
