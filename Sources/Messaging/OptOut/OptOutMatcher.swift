@@ -3,12 +3,12 @@
 
 public enum InboundIntent: String, Sendable {
     case stop, start, help
-    /// Looks like an opt-out, surely or not: nothing more is sent until somebody has read it.
+    /// Perhaps an opt-out: treated as one until somebody has read it.
     case review
     case none
 }
 
-/// Reads the intent of a reply.
+/// Reads the intent of a reply. Words alone decide: case, punctuation, courtesy and what is quoted from us do not.
 /// - Parameter providerType: Twilio's `OptOutType`, where Advanced Opt-Out is on; it knows the account's own keywords.
 public func inboundIntent(of body: String, providerType: String? = nil) -> InboundIntent {
     switch providerType?.uppercased() {
@@ -17,64 +17,102 @@ public func inboundIntent(of body: String, providerType: String? = nil) -> Inbou
     case "HELP": return .help
     default: break
     }
-    let words = normalizedWords(body)
-    guard let first = words.first else { return .none }
-    let text = words.joined(separator: " ")
-    if stopTexts.contains(text) { return .stop }
-    if startTexts.contains(text) { return .start }
-    if helpTexts.contains(text) { return .help }
-    let padded = " \(text) "
-    if negations.contains(where: { padded.contains(" \($0) ") }) { return .none }
-    if stopPhrases.contains(where: { padded.contains(" \($0) ") }) { return .stop }
-    if stopStarters.contains(first), words.count == 1 || stopFollowers.contains(words[1]) { return .stop }
-    if words.last.map(stopStarters.contains) == true, words.count <= 3 { return .stop }
-    // A keyword somewhere in a short text: perhaps.
-    if words.count <= 5, words.contains(where: { doubtful.contains($0) }) { return .review }
-    return .none
+    let own = withoutQuotations(body)
+    let intent = Reply(own).intent
+    if intent == .stop || intent == .start || intent == .help { return intent }
+    // A signature or a second thought below a keyword does not take it back.
+    let lines = own.split(whereSeparator: \.isNewline)
+    if lines.count > 1, lines.contains(where: { Reply(String($0)).isStop }) { return .stop }
+    return intent
 }
 
-/// Lower-case words without punctuation; accents stay, apostrophes go ("don't" is "dont").
-private func normalizedWords(_ body: String) -> [String] {
-    var words: [String] = []
-    var word = ""
-    for character in body.lowercased() {
-        if character.isLetter || character.isNumber {
-            word.append(character)
-        } else if character == "'" || character == "\u{2019}" {
-            continue
-        } else if !word.isEmpty {
-            words.append(word)
-            word = ""
+/// The words of a reply, and the questions that decide.
+private struct Reply {
+    /// As written, but for case and punctuation.
+    private let words: [String]
+    /// Without courtesy at either end.
+    private let core: [String]
+
+    init(_ text: String) {
+        let words = OptOutWords.split(text)
+        // "S T O P", "S.T.O.P."
+        self.words = words.count > 2 && words.allSatisfy { $0.count == 1 } ? [words.joined()] : words
+        var core = self.words[...]
+        while let first = core.first, OptOutWords.courtesy.contains(first) { core.removeFirst() }
+        while let last = core.last, OptOutWords.courtesy.contains(last) { core.removeLast() }
+        self.core = core.isEmpty ? self.words : Array(core)
+    }
+
+    var intent: InboundIntent {
+        if words.isEmpty { return .none }
+        if isStop { return .stop }
+        let text = core.joined(separator: " ")
+        if OptOutWords.start.contains(text) { return .start }
+        if OptOutWords.help.contains(text) { return .help }
+        let rest = withoutHarmless(core)
+        if asksToStop(rest) { return .stop }
+        return isDoubtful(rest) ? .review : .none
+    }
+
+    /// The whole text is an opt-out.
+    var isStop: Bool {
+        let text = core.joined(separator: " ")
+        return OptOutWords.stop.contains(text) || core.count == 1 && OptOutWords.isMisspelled(text)
+    }
+
+    /// A sentence that asks for it.
+    private func asksToStop(_ words: [String]) -> Bool {
+        guard let first = words.first, let last = words.last else { return false }
+        if OptOutWords.stopPhrases.occur(in: words) { return true }
+        if words.contains(where: { word in OptOutWords.unspaced.contains { word.contains($0) } }) { return true }
+        if OptOutWords.stopVerbs.contains(first), words.count == 1 || OptOutWords.followers.contains(words[1]) { return true }
+        return last == "stop" && words.count <= 3
+    }
+
+    private func isDoubtful(_ words: [String]) -> Bool {
+        if OptOutWords.doubtfulPhrases.occur(in: words) { return true }
+        return words.contains { OptOutWords.strong.contains($0) } && words.count <= 20
+            || words.contains { OptOutWords.weak.contains($0) } && words.count <= 4
+    }
+
+    /// Leaves out what has the words but not the meaning: "don't stop", "bus stop", "cancel my order".
+    private func withoutHarmless(_ words: [String]) -> [String] {
+        var kept: [String] = []
+        var index = 0
+        while index < words.count {
+            if index + 1 < words.count, OptOutWords.negated.contains(words[index + 1]), isNegation(words, index) {
+                index += 2
+            } else if let length = OptOutWords.harmless.length(atStartOf: words[index...]) {
+                index += length
+            } else {
+                kept.append(words[index])
+                index += 1
+            }
+        }
+        return kept
+    }
+
+    /// "did not stop" is a complaint, "do not stop" is none.
+    private func isNegation(_ words: [String], _ index: Int) -> Bool {
+        if words[index] == "not" { return index == 0 || !["did", "does", "will", "would"].contains(words[index - 1]) }
+        return ["dont", "never", "cant", "cannot", "non"].contains(words[index])
+    }
+}
+
+/// Without longer quotations: phones send reactions as `Liked “Sale! Reply STOP to opt out”`.
+private func withoutQuotations(_ body: String) -> String {
+    var kept = ""
+    var quoted: String?
+    for character in body {
+        switch (character, quoted) {
+        case ("\u{201C}", nil), ("\"", nil): quoted = ""
+        case ("\u{201D}", let text?), ("\"", let text?):
+            if text.count <= 12 { kept += " \(text) " }
+            quoted = nil
+        case (_, let text?): quoted = text + String(character)
+        default: kept.append(character)
         }
     }
-    if !word.isEmpty { words.append(word) }
-    return words
+    // A quotation that never ends is the person's own text.
+    return kept + (quoted ?? "")
 }
-
-/// Whole texts. English first, then the languages that our users' customers write most.
-private let stopTexts: Set<String> = [
-    "stop", "stopall", "stop all", "unsubscribe", "unsubscribe me", "unsub", "cancel", "end", "quit", "revoke", "optout",
-    "opt out", "remove", "remove me", "no more", "leave me alone", "go away", "stopp", "stop stop", "stop stop stop",
-    "arret", "arrêt", "arreter", "arrêter", "desabonner", "désabonner",
-    "alto", "parar", "pare", "baja", "cancelar", "salir", "detener",
-    "abmelden", "abbestellen", "aufhören",
-    "sair", "remover", "cancella", "annulla", "rimuovi", "afmelden", "uitschrijven",
-]
-private let startTexts: Set<String> = ["start", "yes", "unstop", "opt in", "optin", "subscribe", "resubscribe", "resume"]
-private let helpTexts: Set<String> = ["help", "info", "aide", "ayuda", "hilfe", "ajuda", "aiuto"]
-private let stopPhrases: [String] = [
-    "opt out", "optout", "opt me out", "unsubscribe", "unsubscribe me", "take me off", "remove me", "remove my number",
-    "stop texting", "stop sending", "stop messaging", "stop contacting", "stop these", "stop this", "stop spamming",
-    "stop bothering", "please stop", "do not text", "dont text", "do not contact", "dont contact", "do not message",
-    "dont message", "do not send", "dont send", "no more texts", "no more messages", "no more text", "leave me alone",
-    "revoke consent", "revoke my consent", "delete my number", "lose my number", "quit texting", "quit messaging",
-    "quit sending", "end these messages", "cancel my subscription", "cancel subscription", "cancel these", "not interested stop",
-]
-private let stopStarters: Set<String> = ["stop", "stopall", "unsubscribe", "quit", "revoke", "optout"]
-private let stopFollowers: Set<String> = [
-    "please", "pls", "plz", "it", "now", "all", "everything", "txt", "text", "texts", "texting", "msg", "messages", "messaging",
-    "sms", "sending", "contacting", "spam", "thanks", "thank", "sir", "asap", "immediately", "stop", "me", "already",
-    "receiving", "subscription", "promotions", "alerts",
-]
-private let negations: [String] = ["dont stop", "do not stop", "never stop", "cant stop", "non stop", "nonstop", "wont stop"]
-private let doubtful: Set<String> = ["stop", "unsubscribe", "cancel", "quit", "remove", "end", "revoke", "spam", "arrêt", "baja", "abmelden"]

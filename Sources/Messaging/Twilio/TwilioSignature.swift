@@ -7,14 +7,14 @@ internal import Secrets
 /// Names and values stay bytes throughout: Swift's String equality and order follow Unicode equivalence, which
 /// signatures do not.
 public struct TwilioSignature {
-    /// As Twilio requested it: scheme, host, port, path and query, bytes untouched.
-    public let url: [UInt8]
-    public let contentType: String
-    public let body: [UInt8]
-    public let isPost: Bool
+    /// As Twilio requested it: scheme, host, port, path and query, bytes untouched; what follows `#` is never sent.
+    private let url: ArraySlice<UInt8>
+    private let isPost: Bool
+    private let contentType: String
+    private let body: [UInt8]
 
     public init(url: String, isPost: Bool, contentType: String, body: [UInt8]) {
-        self.url = Array(url.utf8)
+        self.url = Array(url.utf8).prefix { $0 != UInt8(ascii: "#") }
         self.isPost = isPost
         self.contentType = contentType
         self.body = body
@@ -32,9 +32,9 @@ public struct TwilioSignature {
                 let pair = part.split(separator: "=", maxSplits: 1).map { $0.drop { $0 == " " } }
                 guard pair.count == 2 else { return nil }
                 switch pair[0] {
-                case "key": key = String(pair[1])
-                case "algorithm" where pair[1] == "HMAC_SHA1": isSHA256 = false
-                case "algorithm" where pair[1] == "HMAC_SHA256": isSHA256 = true
+                case "key" where key == nil: key = String(pair[1])
+                case "algorithm" where isSHA256 == nil && pair[1] == "HMAC_SHA1": isSHA256 = false
+                case "algorithm" where isSHA256 == nil && pair[1] == "HMAC_SHA256": isSHA256 = true
                 default: return nil
                 }
             }
@@ -46,78 +46,72 @@ public struct TwilioSignature {
 
     /// Whether the signature is of one of the tokens. Constant time in the secret parts.
     public func isValid(_ signature: String, tokens: [String], sha256: Bool = false) -> Bool {
-        guard let given = base64Decode(signature), given.count == (sha256 ? 32 : 20) else { return false }
-        if let expected = queryValue("bodySHA256") {
-            // The hash stands for the body; both must hold.
-            guard constantTimeEqual(Array(hexEncode(Hash.sha256(body)).utf8), expected) else {
-                return false
-            }
+        guard let given = base64Decode(signature), given.count == (sha256 ? 32 : 20), let appended = signedBody() else {
+            return false
         }
         var isMatch = false
-        for candidate in candidates() {
-            for token in tokens {
+        for variant in urlVariants() {
+            let signed = variant + appended
+            for token in tokens where !token.isEmpty {
                 let key = Array(token.utf8)
-                let mac = sha256 ? Hash.hmacSHA256(key: key, candidate) : Hash.hmacSHA1(key: key, candidate)
+                let mac = sha256 ? Hash.hmacSHA256(key: key, signed) : Hash.hmacSHA1(key: key, signed)
                 if constantTimeEqual(mac, given) { isMatch = true }
             }
         }
         return isMatch
     }
 
-    /// What Twilio signed, for the URL with its port and without: which of them it used differs by product.
-    private func candidates() -> [[UInt8]] {
-        let appended = queryValue("bodySHA256") == nil && isPost && isForm ? signedParameters() : []
-        return urlVariants().map { $0 + appended }
+    /// What of the body is signed behind the URL; `nil` when the signature would say nothing of the body.
+    private func signedBody() -> [UInt8]? {
+        if let expected = queryValue("bodySHA256") {
+            // The hash in the URL stands for the body; both must hold.
+            return constantTimeEqual(Array(hexEncode(Hash.sha256(body)).utf8), expected) ? [] : nil
+        }
+        if isPost, contentType.isEmpty || contentType.lowercased().hasPrefix("application/x-www-form-urlencoded") {
+            return TwilioSignature.concatenated(formBytes(body))
+        }
+        return body.isEmpty ? [] : nil
     }
 
-    private var isForm: Bool {
-        contentType.isEmpty || contentType.lowercased().hasPrefix("application/x-www-form-urlencoded")
-    }
-
-    /// Names in byte order, each followed by its distinct values in byte order, without separators.
-    private func signedParameters() -> [UInt8] {
-        var values: [[UInt8]: Set<[UInt8]>] = [:]
-        for (name, value) in formBytes(body) { values[name, default: []].insert(value) }
+    /// Pairs in byte order, of the same pair one, without separators.
+    private static func concatenated(_ pairs: [(name: [UInt8], value: [UInt8])]) -> [UInt8] {
+        let sorted = pairs.sorted { a, b in
+            a.name == b.name ? a.value.lexicographicallyPrecedes(b.value) : a.name.lexicographicallyPrecedes(b.name)
+        }
         var signed: [UInt8] = []
-        for name in values.keys.sorted(by: { $0.lexicographicallyPrecedes($1) }) {
-            for value in values[name]!.sorted(by: { $0.lexicographicallyPrecedes($1) }) { signed += name + value }
+        for (index, pair) in sorted.enumerated() where index == 0 || pair != sorted[index - 1] {
+            signed += pair.name
+            signed += pair.value
         }
         return signed
     }
 
     private func queryValue(_ name: String) -> [UInt8]? {
         guard let question = url.firstIndex(of: UInt8(ascii: "?")) else { return nil }
-        return formBytes(Array(url[(question + 1)...])).first { $0.name == Array(name.utf8) }?.value
+        return formBytes(Array(url[(question + 1)...])).first { $0.name.elementsEqual(name.utf8) }?.value
     }
 
-    /// The URL as it is, with the scheme's port added, and with any port removed. Credentials are never signed.
+    /// The URL with its port, or its scheme's, and without one: which of them is signed differs by product.
+    /// Credentials in it are never signed.
     private func urlVariants() -> [[UInt8]] {
-        let text = String(decoding: url, as: UTF8.self)
-        guard let schemeEnd = schemeSeparator(text) else { return [url] }
-        let scheme = String(text[..<schemeEnd.lowerBound])
-        let rest = text[schemeEnd.upperBound...]
-        let authorityEnd = rest.firstIndex { $0 == "/" || $0 == "?" || $0 == "#" } ?? rest.endIndex
-        var authority = String(rest[..<authorityEnd])
-        let tail = Array(String(rest[authorityEnd...]).utf8)
-        if let at = authority.lastIndex(of: "@") { authority = String(authority[authority.index(after: at)...]) }
-        var host = authority
-        var port: String?
-        if let colon = authority.lastIndex(of: ":"), !authority.hasSuffix("]") {
-            host = String(authority[..<colon])
-            port = String(authority[authority.index(after: colon)...])
+        guard let colon = url.firstIndex(of: UInt8(ascii: ":")), url[colon...].starts(with: "://".utf8) else { return [Array(url)] }
+        let scheme = url[..<(colon + 3)]
+        let rest = url[(colon + 3)...]
+        let end = rest.firstIndex { $0 == UInt8(ascii: "/") || $0 == UInt8(ascii: "?") } ?? rest.endIndex
+        var host = rest[..<end]
+        if let at = host.lastIndex(of: UInt8(ascii: "@")) { host = host[(at + 1)...] }
+        var port = scheme.count == 8 ? Array(":443".utf8) : Array(":80".utf8)
+        // Colons inside brackets belong to an IPv6 address.
+        if let mark = host.lastIndex(of: UInt8(ascii: ":")), host.last != UInt8(ascii: "]") {
+            port = Array(host[mark...])
+            host = host[..<mark]
         }
-        let standard = scheme.lowercased() == "https" ? "443" : "80"
-        return [
-            Array("\(scheme)://\(host):\(port ?? standard)".utf8) + tail, Array("\(scheme)://\(host)".utf8) + tail,
-        ]
+        return [Array(scheme + host + port + rest[end...]), Array(scheme + host + rest[end...])]
     }
 
     /// Signs as Twilio does: the sandbox's side.
     public static func sign(url: String, form: [(name: String, value: String)], token: String) -> String {
-        var signed = Array(url.utf8)
-        for pair in form.map({ (Array($0.name.utf8), Array($0.value.utf8)) }).sorted(by: { $0.0.lexicographicallyPrecedes($1.0) }) {
-            signed += pair.0 + pair.1
-        }
+        let signed = Array(url.utf8.prefix { $0 != UInt8(ascii: "#") }) + concatenated(form.map { (Array($0.name.utf8), Array($0.value.utf8)) })
         return base64Encode(Hash.hmacSHA1(key: Array(token.utf8), signed))
     }
 }
@@ -153,9 +147,4 @@ private func decoded(_ bytes: ArraySlice<UInt8>) -> [UInt8] {
         index += 1
     }
     return out
-}
-
-private func schemeSeparator(_ text: String) -> Range<String.Index>? {
-    guard let colon = text.firstIndex(of: ":"), text[colon...].hasPrefix("://") else { return nil }
-    return colon..<text.index(colon, offsetBy: 3)
 }
