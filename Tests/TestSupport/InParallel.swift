@@ -2,7 +2,7 @@ import Foundation
 
 /// Runs `work` on `count` threads at once and gives their results in order.
 /// - Throws: the first error.
-func inParallel<T: Sendable>(_ count: Int, _ work: @escaping @Sendable (Int) throws -> T) throws -> [T] {
+public func inParallel<T: Sendable>(_ count: Int, _ work: @escaping @Sendable (Int) throws -> T) throws -> [T] {
     let results = Results<T>()
     let group = DispatchGroup()
     for index in 0..<count {

@@ -1,0 +1,116 @@
+import JSON
+import PostgreSQL
+import TestSupport
+import Testing
+import Vocabulary
+
+@Suite struct WorkspaceTests {
+    @Test func `a person lists, reads and makes workspaces of their own only`() throws {
+        try withAccounts { site in
+            let made = try site.send("POST", "/api/workspaces", ["name": "Second", "default_country": .null], as: site.viewer)
+            #expect(made.status == 201 && made.json["role"] == "owner" && made.json["timezone"] == "UTC")
+            let path = try #require(made.header("Location"))
+            #expect(try site.items("/api/workspaces", as: site.viewer).map { $0["name"]?.string } == ["Test", "Second"])
+            let first = try site.send("GET", "/api/workspaces?limit=1", as: site.viewer)
+            let cursor = try #require(first.json["pagination"]?["next_cursor"]?.string)
+            #expect(try site.items("/api/workspaces?limit=1&cursor=\(cursor)", as: site.viewer).map { $0["name"]?.string } == ["Second"])
+            #expect(try site.send("GET", path, as: site.viewer).json["name"] == "Second")
+            #expect(try site.send("GET", path, as: site.owner).status == 404)
+            #expect(try site.send("GET", "/api/members", as: site.viewer).code == "workspace_required")
+            let named = try site.send("GET", "/api/members", as: site.viewer, headers: [("X-Workspace-Id", site.workspace.description)])
+            #expect(named.status == 200)
+        }
+    }
+
+    @Test func `owners and admins change their workspace, nobody else does`() throws {
+        try withAccounts { site in
+            let path = "/api/workspaces/\(site.workspace)"
+            for (user, status) in [(site.manager, 403), (site.client, 403), (site.stranger, 404), (site.admin, 200)] {
+                #expect(try site.send("PATCH", path, ["name": "New"], as: user).status == status)
+            }
+            let stored = try site.send("GET", path, as: site.client)
+            #expect(stored.json["name"] == "New" && stored.header("ETag") == "\"v2\"")
+            #expect(try site.send("PATCH", path, ["name": "X"], as: site.owner, headers: [("If-Match", "\"v1\"")]).status == 412)
+            #expect(try site.send("PATCH", path, ["timezone": "Nowhere"], as: site.owner).code == "unknown_timezone")
+            #expect(try site.send("GET", "/api/workspaces/\(site.otherWorkspace)", as: site.stranger).json["name"] == "Other")
+        }
+    }
+
+    @Test func `settings have defaults, keep what is not mentioned, and refuse what is not known`() throws {
+        try withAccounts { site in
+            let before = try site.send("GET", "/api/settings", as: site.viewer).json
+            #expect(before["consent_mode"] == "opt_in" && before["retention_days_audit"] == 30 && before["default_country"] == "US")
+            let changed = try site.send(
+                "PATCH", "/api/settings", ["consent_mode": "opt_out", "retention_days_receipts": 90, "default_country": .null], as: site.admin)
+            #expect(changed.status == 200 && changed.header("ETag") == "\"v2\"")
+            #expect(changed.json["consent_mode"] == "opt_out" && changed.json["retention_days_receipts"] == 90)
+            #expect(changed.json["retention_days_audit"] == 30 && changed.json["default_country"] == .null && changed.json["name"] == "Test")
+            #expect(try site.send("PATCH", "/api/settings", ["consent_mode": "maybe", "plan": "unlimited", "retention_days_audit": 0], as: site.admin)
+                .json["errors"]?.array?.count == 3)
+            #expect(try site.send("PATCH", "/api/settings", ["name": "X"], as: site.viewer).status == 403)
+            #expect(try site.send("GET", "/api/settings", as: site.stranger).json["name"] == "Other")
+            #expect(try site.audited() == ["settings.changed"])
+        }
+    }
+}
+
+@Suite struct APIKeyTests {
+    @Test func `a key's token is shown once and works until it is revoked`() throws {
+        try withAccounts { site in
+            let made = try site.send("POST", "/api/api-keys", ["name": "CRM", "scopes": ["members:read", "members:read"]], as: site.admin)
+            #expect(made.status == 201 && made.json["scopes"] == ["members:read"])
+            let token = try #require(made.json["token"]?.string)
+            #expect(try site.send("GET", "/api/members", as: token).status == 200)
+            #expect(try site.send("GET", "/api/settings", as: token).status == 403)
+            let listed = try site.items("/api/api-keys", as: site.owner)
+            #expect(listed.count == 1 && listed[0]["token"] == nil && listed[0]["prefix"]?.string == String(token.prefix(16)))
+            let path = "/api/api-keys/\(made.json["id"]?.string ?? "")"
+            #expect(try site.send("DELETE", path, as: site.stranger).status == 404)
+            #expect(try site.send("DELETE", path, as: site.owner).status == 204)
+            #expect(try site.send("GET", "/api/members", as: token).status == 401)
+            #expect(try site.send("DELETE", path, as: site.owner).status == 404)
+            #expect(try site.audited() == ["api_key.created", "api_key.revoked"])
+        }
+    }
+
+    @Test func `no key holds more than its maker`() throws {
+        try withAccounts { site in
+            let maker = try site.db.createAPIKey(in: site.workspace, scopes: ["keys:write", "events:write"])
+            func make(_ scopes: JSONValue, as token: String) throws -> TestAnswer {
+                try site.send("POST", "/api/api-keys", ["name": "Key", "scopes": scopes], as: token)
+            }
+            #expect(try make(["events:write"], as: maker.token).status == 201)
+            #expect(try make(["events:write", "audience:read"], as: maker.token).status == 403)
+            #expect(try make(["*"], as: maker.token).status == 403)
+            #expect(try make(["*"], as: site.admin.token).status == 201)
+            #expect(try make(["*"], as: site.manager.token).status == 403)
+            #expect(try make(["everything"], as: site.owner.token).status == 422)
+            #expect(try make([], as: site.owner.token).status == 422)
+        }
+    }
+
+    @Test func `a key can have an end, but not in the past`() throws {
+        try withAccounts { site in
+            func make(_ end: JSONValue) throws -> TestAnswer {
+                try site.send("POST", "/api/api-keys", ["name": "Key", "scopes": ["*"], "expires_at": end], as: site.owner)
+            }
+            #expect(try make("2020-01-01T00:00:00Z").code == "in_past")
+            let made = try make("2999-01-01T00:00:00Z")
+            #expect(made.json["expires_at"] == "2999-01-01T00:00:00.000000Z")
+            try site.db.execute("UPDATE api_keys SET expires_at = now()")
+            #expect(try site.send("GET", "/api/members", as: made.json["token"]?.string).status == 401)
+        }
+    }
+
+    @Test func `a repeated request gives no second key and not the first one's secret`() throws {
+        try withAccounts { site throws in
+            let body: JSONValue = ["name": "Key", "scopes": ["*"]]
+            func make() throws -> TestAnswer {
+                try site.send("POST", "/api/api-keys", body, as: site.owner, headers: [("Idempotency-Key", "one-and-only")])
+            }
+            #expect(try make().status == 201)
+            #expect(try make().code == "secret_shown_once")
+            #expect(try site.items("/api/api-keys", as: site.owner).count == 1)
+        }
+    }
+}
