@@ -1,17 +1,17 @@
 # The commands that a newcomer and a maintainer need. `make help` lists them.
-.PHONY: help run stop test bench check build fmt lint migrate openapi
+.PHONY: help run stop test bench check build fmt lint db-reset migrate openapi install
 
 help: ## List the commands
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
-run: ## Install what is missing, build, start everything, run the main job once
+run: ## Install what is missing, build, start everything, run the main job once; MUSTER_PORT= chooses the port
 	@scripts/run
 
 stop: ## End what `make run` started
 	@scripts/stop
 
-test: ## Install what is missing, build, run all tests
-	@scripts/test
+test: ## Install what is missing, build, run all tests; FILTER= chooses some
+	@scripts/test $(if $(FILTER),--filter '$(FILTER)')
 
 bench: ## Measure beside baselines on the running stack; ONLY=name for one
 	@scripts/bench
@@ -28,8 +28,14 @@ fmt: ## Format the source
 lint: ## Check the formatting
 	swift format lint --strict --recursive Sources Tests Package.swift
 
-migrate: ## Apply pending migrations to MUSTER_DATABASE
-	swift run -c release muster migrate --folder migrations
+db-reset: ## Delete the database of `make run`
+	@scripts/db-reset
+
+migrate: ## Apply pending migrations to the database of `make run`
+	@set -a; . .run/env; swift run -c release --quiet muster migrate --folder migrations
 
 openapi: ## Print the OpenAPI document
-	@swift run -c release muster openapi
+	@swift run -c release --quiet muster openapi
+
+install: ## Install on this server, or below DESTDIR=; see README.md
+	@scripts/install
