@@ -60,28 +60,47 @@ BEGIN
 END
 $$;
 
+-- The same for many contacts at once, at the same instant. Those who said something already are left alone: what a
+-- file declares undoes nobody's own word. Returns how many were recorded.
+CREATE FUNCTION record_first_consents(contacts uuid[], channel text, state text, source text, evidence jsonb) RETURNS bigint
+LANGUAGE sql VOLATILE
+AS $$
+    WITH recorded AS (
+        INSERT INTO consents (workspace_id, contact_id, channel, state, source, occurred_at)
+        SELECT current_workspace(), c, $2, $3, $4, now() FROM unnest($1) c
+        ON CONFLICT (workspace_id, contact_id, channel) DO NOTHING
+        RETURNING contact_id),
+    noted AS (
+        INSERT INTO consent_events (workspace_id, contact_id, channel, state, source, evidence, occurred_at)
+        SELECT current_workspace(), r.contact_id, $2, $3, $4, $5, now() FROM recorded r)
+    SELECT count(*) FROM recorded
+$$;
+
 CREATE TABLE suppressions (
     workspace_id uuid NOT NULL REFERENCES workspaces ON DELETE CASCADE,
+    id uuid NOT NULL DEFAULT uuid_v7(),
     channel text NOT NULL,
     address text NOT NULL,
     reason text NOT NULL,
     source text NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (workspace_id, channel, address),
+    CONSTRAINT suppression_id_is_unique UNIQUE (workspace_id, id),
     CONSTRAINT channel_is_known CHECK (channel IN ('sms', 'email')),
     CONSTRAINT reason_is_known CHECK (reason IN ('opt_out', 'bounce', 'complaint', 'invalid', 'manual'))
 );
-CREATE INDEX suppressions_by_creation ON suppressions (workspace_id, created_at DESC, channel, address);
+CREATE INDEX suppressions_by_creation ON suppressions (workspace_id, created_at DESC, id DESC);
 SELECT protect('suppressions');
 
--- An opt-out is never weakened to a lesser reason.
+-- An opt-out is never weakened to a lesser reason; one that was entered for somebody ('consent') or only guessed from a
+-- text ('review') gives way to one in the person's own words.
 CREATE FUNCTION suppress(channel text, address text, reason text, source text) RETURNS void
 LANGUAGE sql VOLATILE
 AS $$
     INSERT INTO suppressions AS s (workspace_id, channel, address, reason, source)
     VALUES (current_workspace(), $1, $2, $3, $4)
     ON CONFLICT (workspace_id, channel, address) DO UPDATE SET reason = excluded.reason, source = excluded.source
-     WHERE s.reason <> 'opt_out'
+    WHERE s.reason <> 'opt_out' OR (s.source IN ('consent', 'review') AND excluded.reason = 'opt_out')
 $$;
 
 -- Ends a suppression of one of these reasons. Returns whether there was one.
@@ -94,5 +113,19 @@ AS $$
         RETURNING 1)
     SELECT EXISTS (SELECT FROM gone)
 $$;
+-- An entry of the ledger and a suppressed address, as the API shows them.
+CREATE FUNCTION consent_json(e consent_events) RETURNS json LANGUAGE sql STABLE PARALLEL SAFE
+AS $$
+    SELECT json_build_object(
+        'id', e.id, 'contact_id', e.contact_id, 'channel', e.channel, 'purpose', e.purpose, 'state', e.state,
+        'source', e.source, 'wording', e.wording, 'evidence', e.evidence, 'at', rfc3339(e.occurred_at),
+        'recorded_at', rfc3339(e.recorded_at))
+$$;
+CREATE FUNCTION suppression_json(s suppressions) RETURNS json LANGUAGE sql STABLE PARALLEL SAFE
+AS $$
+    SELECT json_build_object('id', s.id, 'channel', s.channel, 'address', s.address, 'reason', s.reason,
+                             'source', s.source, 'created_at', rfc3339(s.created_at))
+$$;
 GRANT EXECUTE ON FUNCTION record_consent(uuid, text, text, text, text, jsonb, timestamptz),
+    record_first_consents(uuid[], text, text, text, jsonb), consent_json(consent_events), suppression_json(suppressions),
     suppress(text, text, text, text), unsuppress(text, text, text[]) TO muster_responder, muster_worker;

@@ -12,10 +12,21 @@ CREATE TABLE imports (
     -- Channels that every contact of the file has opted in to, as whoever imports it declares.
     consent text[] NOT NULL DEFAULT '{}',
     list_id uuid,
+    -- How far the file is in, and what came of it: moved in the transaction that writes the rows, so that a run that
+    -- takes over from a dead worker goes on at the next row and counts none twice.
+    next_byte bigint NOT NULL DEFAULT 0,
+    next_line bigint NOT NULL DEFAULT 1,
+    row_count bigint NOT NULL DEFAULT 0,
+    created_count bigint NOT NULL DEFAULT 0,
+    updated_count bigint NOT NULL DEFAULT 0,
+    unchanged_count bigint NOT NULL DEFAULT 0,
+    rejected_count bigint NOT NULL DEFAULT 0,
     created_by uuid,
     created_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (workspace_id, id),
-    FOREIGN KEY (workspace_id, list_id) REFERENCES lists ON DELETE SET NULL (list_id)
+    FOREIGN KEY (workspace_id, list_id) REFERENCES lists ON DELETE SET NULL (list_id),
+    CONSTRAINT every_row_has_an_outcome
+        CHECK (row_count = created_count + updated_count + unchanged_count + rejected_count)
 );
 CREATE INDEX imports_by_creation ON imports (workspace_id, created_at DESC, id DESC);
 SELECT protect('imports');
@@ -37,11 +48,10 @@ CREATE TABLE import_errors (
     workspace_id uuid NOT NULL,
     import_id uuid NOT NULL,
     line bigint NOT NULL,
-    seq int NOT NULL,
     column_name text,
     code text NOT NULL,
     detail text NOT NULL,
-    PRIMARY KEY (workspace_id, import_id, line, seq),
+    PRIMARY KEY (workspace_id, import_id, line),
     FOREIGN KEY (workspace_id, import_id) REFERENCES imports ON DELETE CASCADE
 );
 SELECT protect('import_errors');

@@ -99,6 +99,7 @@ public enum Entity {
     public enum Message {}
     public enum Receipt {}
     public enum Event {}
+    public enum Suppression {}
 }
 
 public typealias WorkspaceID = ID<Entity.Workspace>
@@ -117,3 +118,4 @@ public typealias CampaignID = ID<Entity.Campaign>
 public typealias MessageID = ID<Entity.Message>
 public typealias ReceiptID = ID<Entity.Receipt>
 public typealias EventID = ID<Entity.Event>
+public typealias SuppressionID = ID<Entity.Suppression>

@@ -52,10 +52,10 @@ private enum HousekeepingSQL {
         """)
     static let purgeImportErrors = Statement<Int>("""
         DELETE FROM import_errors e USING (
-            SELECT k.workspace_id, k.import_id, k.line, k.seq FROM import_errors k
+            SELECT k.workspace_id, k.import_id, k.line FROM import_errors k
               JOIN imports i ON i.workspace_id = k.workspace_id AND i.id = k.import_id
              WHERE i.created_at < now() - interval '30 days' LIMIT 5000) old
-         WHERE e.workspace_id = old.workspace_id AND e.import_id = old.import_id AND e.line = old.line AND e.seq = old.seq
+         WHERE e.workspace_id = old.workspace_id AND e.import_id = old.import_id AND e.line = old.line
         """)
     static let purgeRateLimits = Statement<Int>("""
         DELETE FROM rate_limits WHERE window_started_at < now() - interval '1 hour'

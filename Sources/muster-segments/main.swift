@@ -1,4 +1,6 @@
 import Audience
 import Web
 
-serve("segments", contactRoutes + importRoutes + segmentRoutes)
+serve(
+    "segments",
+    contactRoutes + importRoutes + fieldRoutes + listRoutes + consentRoutes + suppressionRoutes + segmentRoutes)

@@ -3,7 +3,9 @@ import Audience
 import JSON
 @testable import Jobs
 import PostgreSQL
+import Synchronization
 import TestSupport
+import Testing
 import Vocabulary
 
 /// The audience's routes with an API key of one workspace.
@@ -27,23 +29,42 @@ struct AudienceSite {
         return answer.json
     }
 
-    /// Runs the oldest job that waits, and gives its row.
+    /// Runs the oldest import that waits, and gives its job's row.
     func work() throws -> JSONValue {
         let configuration = try testConfiguration(database: database.conninfo(as: .worker))
-        let db = try database.connect(as: .worker)
-        let worker = Worker(configuration, importJobs, [])
-        guard let claimed = try db.first(JobSQL.claim, importJobs.map(\.kind), JobContext.leaseSeconds) else {
-            throw TestSupportError("no job waits")
-        }
-        worker.perform(claimed, db)
+        let (job, db) = try claim()
+        Worker(configuration, importJobs, []).perform(job, db)
         return try owner.value(
             "SELECT jsonb_build_object('state', state, 'result', result, 'problem', problem, 'attempt', attempt) FROM jobs WHERE id = $1::uuid",
-            claimed.id.sqlValue)
+            job.id.sqlValue)
+    }
+
+    /// Runs it in a worker that leaves before the `most`-th piece of the file, and gives the job back to the queue.
+    func work(leavingBefore most: Int) throws {
+        let (job, db) = try claim()
+        let asked = Counter()
+        let context = JobContext(job, db) { asked.next() == most }
+        #expect(throws: JobSnooze.self) { try importJobs[0].run(context) }
+        let _: [Int] = try owner.dynamic(
+            "UPDATE jobs SET state = 'queued', lease_until = NULL, lease_token = NULL WHERE id = $1::uuid RETURNING 1", [job.id.sqlValue])
+    }
+
+    private func claim() throws -> (ClaimedJob, Connection) {
+        let db = try database.connect(as: .worker)
+        guard let claimed = try db.first(JobSQL.claim, ["import_contacts"], JobContext.leaseSeconds) else {
+            throw TestSupportError("no import waits")
+        }
+        return (claimed, db)
     }
 
     func count(_ table: String) throws -> Int {
         try owner.value("SELECT count(*) FROM \(table) WHERE workspace_id = $1::uuid", workspace.sqlValue)
     }
+}
+
+private final class Counter: Sendable {
+    private let value = Atomic<Int>(0)
+    func next() -> Int { value.wrappingAdd(1, ordering: .relaxed).newValue }
 }
 
 /// - Parameter country: the default country of its phone numbers.
@@ -52,7 +73,7 @@ func withAudience(country: String? = "US", _ body: (AudienceSite) throws -> Void
         let owner = try database.connect()
         let workspace = try owner.createWorkspace(country: country)
         let key = try owner.createAPIKey(in: workspace)
-        let responder = try TestResponder(contactRoutes + importRoutes, database)
+        let responder = try TestResponder(contactRoutes + importRoutes + fieldRoutes + listRoutes + consentRoutes + suppressionRoutes, database)
         defer { responder.stop() }
         try body(AudienceSite(database: database, responder: responder, owner: owner, workspace: workspace, token: key.token))
     }

@@ -106,7 +106,7 @@ private let script = """
     trap 'rm -rf "$folder"' EXIT
     initdb -D "$folder/data" -U postgres -E UTF8 --locale=C.UTF-8 -A trust --no-sync >"$folder/log" 2>&1 &&
     postgres -D "$folder/data" -k "$folder" -c listen_addresses= -c max_connections=200 -c shared_buffers=64MB \\
-        -c fsync=off -c synchronous_commit=off -c full_page_writes=off -c autovacuum_naptime=10s \\
+        -c jit=off -c fsync=off -c synchronous_commit=off -c full_page_writes=off -c autovacuum_naptime=10s \\
         </dev/null >>"$folder/log" 2>&1 &
     server=$!
     for try in $(seq 400); do

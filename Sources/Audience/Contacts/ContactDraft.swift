@@ -41,7 +41,12 @@ public struct ContactDraft: BodyDecodable, Sendable {
         }
         if let value = body["phone"] { phone = .some(value.string.flatMap(storedText)) }
         if body["tags"] != nil { tags = Array(Set(body.strings("tags").compactMap(storedText))).sorted() }
-        if let value = body["attributes"]?.object { attributes = checked(value, "/attributes", 1, &faults) }
+        if let value = body["attributes"]?.object {
+            attributes = checked(value, "/attributes", 1, &faults)
+            if JSONValue.object(value).text.utf8.count > maximumAttributeBytes {
+                faults.add("/attributes", "attributes_too_large", attributesTooLarge)
+            }
+        }
         try faults.check()
     }
 
@@ -55,6 +60,10 @@ public struct ContactDraft: BodyDecodable, Sendable {
         }
     }
 }
+
+/// JSON text that one write may bring; what is stored is bounded by `attributes_are_bounded`.
+let maximumAttributeBytes = 65_536
+let attributesTooLarge = "The contact's attributes would be too large together: one write has at most \(maximumAttributeBytes) bytes."
 
 /// Text as it is stored: NFC, without blanks around it; `nil` when nothing is left.
 func storedText(_ text: String) -> String? {
@@ -95,6 +104,9 @@ private func checked(_ object: JSONObject, _ pointer: String, _ depth: Int, _ fa
         case .array(let elements) where elements.contains { $0.object != nil || $0.array != nil }:
             faults.add(place, "wrong_type", "An array holds texts, numbers or booleans.")
         case .array(let elements):
+            if elements.contains(where: { $0.string?.unicodeScalars.contains("\0") == true }) {
+                faults.add(place, "bad_character", "The character U+0000 cannot be stored.")
+            }
             result[normalizedNFC(key)] = .array(elements.map { $0.string.map { .string(normalizedNFC($0)) } ?? $0 })
         default: result[normalizedNFC(key)] = value
         }

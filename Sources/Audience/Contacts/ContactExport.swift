@@ -32,7 +32,9 @@ func exportContacts(_ call: Call) throws -> Response {
     let asLines = call.query("format") == "jsonl"
     let keys = try call.read { db in try db.all(ExportSQL.keys) }
     return .stream(contentType: asLines ? "application/jsonl" : "text/csv; charset=utf-8") { writer in
-        if !asLines { try writer.write(csvLine(exportColumns + keys)) }
+        // An attribute that is called like a field says that it is none, also to a later import.
+        let names = keys.map { exportColumns.contains($0) ? "attributes." + $0 : $0 }
+        if !asLines { try writer.write(csvLine(exportColumns + names)) }
         var after = ContactID(UUID(high: 0, low: 0))
         while true {
             let rows = try call.read { db in try db.all(ExportSQL.next, after, 1000) }

@@ -7,16 +7,38 @@ func listContacts(_ call: Call) throws -> Response {
     let paging = try call.paging()
     let at = try paging.after(0, from: TimestampText.infinity)
     let id = try paging.after(1, from: lastContact)
-    if let text = call.query("q") {
-        return try call.page(ContactSQL.search, paging, at, id, paging.fetchLimit, likePattern(text))
-    }
-    let (external, email, phone) = (call.query("external_id"), call.query("email"), call.query("phone"))
-    if external != nil || email != nil || phone != nil {
+    let filter = ContactFilter(call)
+    if filter.isIdentity {
         return try call.page(
-            ContactSQL.find, paging, external, email.flatMap { EmailAddress($0)?.description }, phone, paging.fetchLimit)
+            ContactSQL.find, paging, filter.externalID, filter.email, filter.phone, filter.status, filter.tag, paging.fetchLimit)
+    }
+    if let text = call.query("q").flatMap(storedText) {
+        return try call.page(ContactSQL.search, paging, at, id, paging.fetchLimit, likePattern(text), filter.status, filter.tag)
+    }
+    if filter.status != nil || filter.tag != nil {
+        return try call.page(ContactSQL.filtered, paging, at, id, paging.fetchLimit, filter.status, filter.tag)
     }
     return try call.page(ContactSQL.page, paging, at, id, paging.fetchLimit)
 }
+
+/// What a list is narrowed to; values in the form in which they are stored.
+private struct ContactFilter {
+    let externalID, email, phone, status, tag: String?
+
+    init(_ call: Call) {
+        externalID = call.query("external_id")
+        // What is no address is the address of nobody.
+        email = call.query("email").map { EmailAddress($0)?.description ?? $0 }
+        phone = call.query("phone").map(phoneQuery)
+        status = call.query("status").map(normalizedNFC)
+        tag = call.query("tag").map(normalizedNFC)
+    }
+
+    var isIdentity: Bool { externalID != nil || email != nil || phone != nil }
+}
+
+/// `+` in a query string is a blank; who forgot to escape it meant the plus.
+func phoneQuery(_ text: String) -> String { text.hasPrefix(" ") ? "+" + text.dropFirst() : text }
 
 func createContact(_ call: Call) throws -> Response {
     var draft = try call.body(ContactDraft.self)
@@ -100,12 +122,19 @@ private func noteFields(_ draft: ContactDraft, _ db: Connection) throws {
 private func namingConflicts<T>(_ work: () throws -> T) throws -> T {
     do { return try work() } catch let error as PostgresError {
         switch error.constraint {
-        case "email_is_unique": throw Problem.conflict("email_taken", "Another contact has this e-mail address.")
-        case "phone_is_unique": throw Problem.conflict("phone_taken", "Another contact has this phone number.")
-        case "external_id_is_unique": throw Problem.conflict("external_id_taken", "Another contact has this external id.")
+        case "email_is_unique": throw taken("email", "Another contact has this e-mail address.")
+        case "phone_is_unique": throw taken("phone", "Another contact has this phone number.")
+        case "external_id_is_unique": throw taken("external_id", "Another contact has this external id.")
+        case "attributes_are_bounded": throw Problem.invalid("/attributes", "attributes_too_large", attributesTooLarge)
         default: throw error
         }
     }
+}
+
+private func taken(_ member: String, _ detail: String) -> Problem {
+    var problem = Problem.conflict(member + "_taken", detail)
+    problem.faults = [Fault(pointer: "/" + member, code: problem.code, detail: detail)]
+    return problem
 }
 
 /// A LIKE pattern that takes `%`, `_` and `\` literally.

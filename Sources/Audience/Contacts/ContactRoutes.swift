@@ -8,6 +8,8 @@ public let contactRoutes: [Route] = [
             QueryParameter("email", .string(max: 254), "Exactly this address"),
             QueryParameter("phone", .string(max: 40), "Exactly this number, in E.164"),
             QueryParameter("external_id", .string(max: 255), "Exactly this id"),
+            QueryParameter("status", .string(max: 255), "Exactly this status"),
+            QueryParameter("tag", .string(max: 100), "Those with this tag"),
          ], "One page of contacts, newest first"),
     .post("/api/contacts", createContact, needs: .writeAudience, body: ContactDraft.schema, "Add a contact"),
     .get("/api/contacts/export", exportContacts, needs: .readAudience, limit: .heavy,

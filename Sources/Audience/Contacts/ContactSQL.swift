@@ -11,23 +11,32 @@ enum ContactSQL {
          LIMIT $3
         """)
 
-    /// `$4` is a LIKE pattern whose own wildcards are escaped.
-    static let search = Statement<PageRow, TimestampText, ContactID, Int, String>("""
+    static let filtered = Statement<PageRow, TimestampText, ContactID, Int, String?, String?>("""
         SELECT contact_json(c), c.created_at, c.id
           FROM contacts c
          WHERE c.workspace_id = current_workspace() AND (c.created_at, c.id) < ($1::timestamptz, $2)
-           AND (c.name ILIKE $4 OR c.email ILIKE $4 OR c.phone LIKE $4 OR c.external_id ILIKE $4)
+           AND ($4::text IS NULL OR c.status = $4) AND ($5::text IS NULL OR $5 = ANY (c.tags))
          ORDER BY c.created_at DESC, c.id DESC
          LIMIT $3
         """)
 
-    /// By what identifies a contact; each is unique, so at most three rows.
-    static let find = Statement<PageRow, String?, String?, String?, Int>("""
+    /// `$4` is a LIKE pattern whose own wildcards are escaped.
+    static let search = Statement<PageRow, TimestampText, ContactID, Int, String, String?, String?>("""
+        SELECT contact_json(c), c.created_at, c.id
+          FROM search_contacts($4, $1::timestamptz, $2, $5, $6, $3) c
+         WHERE c.workspace_id = current_workspace()
+         ORDER BY c.created_at DESC, c.id DESC
+        """)
+
+    /// By what identifies a contact, so at most one row: all that are given must hold.
+    static let find = Statement<PageRow, String?, String?, String?, String?, String?, Int>("""
         SELECT contact_json(c), c.created_at, c.id
           FROM contacts c
          WHERE c.workspace_id = current_workspace() AND (c.external_id = $1 OR c.email = $2 OR c.phone = $3)
-         ORDER BY c.created_at DESC, c.id DESC
-         LIMIT $4
+           AND ($1::text IS NULL OR c.external_id = $1) AND ($2::text IS NULL OR c.email = $2)
+           AND ($3::text IS NULL OR c.phone = $3)
+           AND ($4::text IS NULL OR c.status = $4) AND ($5::text IS NULL OR $5 = ANY (c.tags))
+         LIMIT $6
         """)
 
     static let read = Statement<StoredContact, ContactID>("""

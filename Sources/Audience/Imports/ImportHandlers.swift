@@ -4,76 +4,41 @@ internal import PostgreSQL
 internal import Vocabulary
 internal import Web
 
-/// nginx takes no larger body either.
-private let uploadLimit = 100 * 1_048_576
-
 /// Takes the file in pieces, in constant memory, and leaves the work to the queue.
 func startImport(_ call: Call) throws -> Response {
-    let isMultipart = call.request.mediaType == "multipart/form-data"
-    guard isMultipart || ["text/csv", "application/csv", "text/plain"].contains(call.request.mediaType) else {
-        throw Problem.unsupportedMediaType("text/csv or multipart/form-data")
-    }
-    guard let length = call.request.contentLength, length > 0 else {
-        throw Problem.badRequest("body_missing", "The body is the file; it is empty.")
-    }
-    guard length <= uploadLimit else { throw Problem.tooLarge(uploadLimit) }
+    let length = try checkedLength(call)
     var options = try ImportOptions(call)
     let job = try call.transaction(timeoutSeconds: 120) { db in
         if let list = options.list, !(try db.one(ImportSQL.listExists, list)) { throw Problem.notFound("list") }
-        let id = try db.one(ImportSQL.create, options.mapping, options.country, options.consent, options.list, call.actor.user)
-        var upload = Upload(db, id)
-        if isMultipart {
-            var parts = try MultipartReader(contentType: call.request.header("content-type") ?? "")
-            try call.streamBody { try parts.feed($0) { name, bytes in try upload.takePart(name, bytes) } }
-            guard parts.isComplete else { throw Problem.badRequest("body_incomplete", "The multipart body has no end.") }
-            if let text = upload.mapping { options.mapping = try ImportOptions.mapping(text, "/mapping") }
-        } else {
-            try call.streamBody { try upload.take($0) }
-        }
-        try upload.flush()
-        guard upload.bytes > 0 else { throw Problem.badRequest("body_missing", "There is no part `file`, or it is empty.") }
-        if isMultipart { try db.run(ImportOptions.setMapping, id, options.mapping) }
+        let id = try db.one(ImportSQL.create, options.country, options.consent, options.list, call.actor.user)
+        var upload = ImportUpload(db, id)
+        try upload.receive(call)
+        if let text = upload.mapping { options.mapping = try ImportOptions.mapping(text, "/mapping") }
+        try upload.finish(mapping: options.mapping?.object)
         let job = try db.enqueue("import_contacts", payload: ["import_id": .string(id.description)], by: call.actor.user)
-        try db.run(ImportSQL.begin, id, job, upload.bytes)
+        try db.run(ImportSQL.begin, id, job, upload.bytes, options.mapping)
+        try call.audit("contacts.import_started", "import", id.uuid, details: ["bytes": JSONValue(length)], in: db)
         return job
     }
     return .accepted(job: job, kind: "import_contacts")
 }
 
-/// Pieces of the file on their way into the database.
-private struct Upload {
-    private let db: Connection
-    private let id: ImportID
-    private var buffer: [UInt8] = []
-    private var seq = 0
-    private(set) var bytes = 0
-    private(set) var mapping: String?
-    private static let chunk = 1_048_576
-
-    init(_ db: Connection, _ id: ImportID) {
-        self.db = db
-        self.id = id
+/// - Throws: 415 for what is no CSV in UTF-8, 400 without a body, 413 for one that is too large.
+private func checkedLength(_ call: Call) throws -> Int {
+    guard ["text/csv", "application/csv", "text/plain", "multipart/form-data"].contains(call.request.mediaType) else {
+        throw Problem.unsupportedMediaType("text/csv or multipart/form-data")
     }
-    mutating func take(_ piece: [UInt8]) throws {
-        buffer += piece
-        bytes += piece.count
-        if buffer.count >= Self.chunk { try flush() }
+    let type = call.request.header("content-type")?.lowercased() ?? ""
+    if let charset = type.split(separator: ";").map({ $0.drop { $0 == " " } }).first(where: { $0.hasPrefix("charset=") }),
+        !["utf-8", "utf8", "us-ascii"].contains(charset.dropFirst(8).filter { $0 != "\"" })
+    {
+        throw Problem.unsupportedMediaType("text/csv in UTF-8")
     }
-    mutating func takePart(_ name: String, _ piece: [UInt8]) throws {
-        switch name {
-        case "file": try take(piece)
-        case "mapping":
-            mapping = (mapping ?? "") + String(decoding: piece, as: UTF8.self)
-            if mapping!.utf8.count > 65_536 { throw Problem.tooLarge(65_536) }
-        default: throw Problem.invalid("/\(name)", "unknown_member", "Parts are `file` and `mapping`.")
-        }
+    guard let length = call.request.contentLength, length > 0 else {
+        throw Problem.badRequest("body_missing", "The body is the file; it is empty.")
     }
-    mutating func flush() throws {
-        guard !buffer.isEmpty else { return }
-        try db.run(ImportSQL.addChunk, id, seq, buffer)
-        seq += 1
-        buffer.removeAll(keepingCapacity: true)
-    }
+    guard length <= ImportUpload.maximumBytes else { throw Problem.tooLarge(ImportUpload.maximumBytes) }
+    return length
 }
 
 /// What the query says of the file.
@@ -82,10 +47,6 @@ private struct ImportOptions {
     let country: String?
     let consent: [String]
     let list: ListID?
-
-    static let setMapping = Statement<Int, ImportID, JSONValue?>("""
-        UPDATE imports SET mapping = $2 WHERE workspace_id = current_workspace() AND id = $1
-        """)
 
     init(_ call: Call) throws {
         mapping = try call.query("mapping").map { try ImportOptions.mapping($0, "/mapping") }
@@ -129,11 +90,11 @@ func downloadErrors(_ call: Call) throws -> Response {
     guard try call.read({ db in try db.first(ImportSQL.one, id) }) != nil else { throw Problem.notFound("import") }
     return .stream(contentType: "text/csv; charset=utf-8") { writer in
         try writer.write(csvLine(["line", "column", "code", "detail"]))
-        var (line, seq) = (-1, -1)
+        var line = -1
         while true {
-            let rows = try call.read { db in try db.all(ImportSQL.errors, id, line, seq, 1000) }
+            let rows = try call.read { db in try db.all(ImportSQL.errors, id, line, 1000) }
             guard let last = rows.last else { return }
-            (line, seq) = (last.line, last.seq)
+            line = last.line
             for row in rows { try writer.write(csvLine([String(row.line), row.column ?? "", row.code, row.detail])) }
         }
     }.with("Content-Disposition", "attachment; filename=\"import-errors.csv\"")

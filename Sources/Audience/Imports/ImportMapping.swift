@@ -7,6 +7,8 @@ public enum ImportTarget: Sendable, Hashable {
     /// A column of plain text of `contacts`.
     case text(String)
     case attribute(String)
+
+    var attributeKey: String? { if case .attribute(let key) = self { key } else { nil } }
 }
 
 /// The targets of a file's columns. `nil`: the column is left out.
@@ -18,7 +20,9 @@ public struct ImportMapping: Sendable {
 
     /// - Parameters:
     ///   - header: the column names.
-    ///   - mapping: `{"Column": "field" | "attributes.key" | null}`; columns that it does not name go by their name.
+    ///   - mapping: `{"Column": "field" | "attributes.key" | null}`; columns that it does not name go by their name:
+    ///     `email`, `Email` and `First Name` fill built-in fields, unless another column does so more exactly.
+    /// - Throws: `CSVUnreadable` for the first column that cannot be placed.
     public init(header: [String], mapping: JSONObject?) throws {
         var columns: [(name: String, target: ImportTarget?)] = []
         var seen: Set<ImportTarget> = []
@@ -38,7 +42,9 @@ public struct ImportMapping: Sendable {
                 if name.isEmpty {
                     throw CSVUnreadable(code: "empty_column_name", detail: "Column \(columns.count + 1) has no name.")
                 }
-                target = ImportMapping.target(name) ?? .attribute(attributeKey(name))
+                let similar = plain(name)
+                target = ImportMapping.target(name)
+                    ?? (header.contains(similar) ? nil : ImportMapping.target(similar)) ?? .attribute(attributeKey(name))
             }
             if let target, !seen.insert(target).inserted {
                 throw CSVUnreadable(code: "duplicate_column", detail: "Two columns fill the same field; the second is \(quoted(name)).")
@@ -68,6 +74,11 @@ public struct ImportMapping: Sendable {
 /// Dots join nested keys, so a column name loses its own; the rest stays as it is written.
 private func attributeKey(_ name: String) -> String {
     String(normalizedNFC(name).map { $0 == "." ? "_" : $0 }.prefix(100))
+}
+
+/// A column name as a field would be written.
+private func plain(_ name: String) -> String {
+    String(name.lowercased().map { $0 == " " || $0 == "-" ? "_" : $0 })
 }
 
 func quoted(_ text: String) -> String { "\u{201C}\(text.prefix(60))\u{201D}" }

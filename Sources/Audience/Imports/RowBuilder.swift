@@ -11,112 +11,165 @@ struct CellFault: Error {
 }
 
 /// Turns rows into staged rows. Keeps what all rows say of a column's type.
+///
+/// Slots of a staged row: external id, e-mail, phone; the texts of `ImportMapping.textColumns`; tags; then one per
+/// attribute column, each a JSON value.
 struct RowBuilder {
     let mapping: ImportMapping
-    let country: String?
+    private let country: String?
+    /// Names of time zones; needed where a column fills `timezone`.
+    private let zones: Set<String>
     /// Types that every value of a column converts to so far; `nil` before the first value.
-    private(set) var types: [FieldTypes?]
-    /// What identifies the row, for finding rows of one contact.
-    private(set) var identities: [[UInt8]] = []
-    private let attributePrefixes: [[UInt8]]
-    private let order: [Int?]
+    private var types: [FieldTypes?]
+    /// Column of each slot; `nil` for built-in fields that the file lacks.
+    private let columnOfSlot: [Int?]
+    /// `"key":` of each attribute.
+    private let keys: [[UInt8]]
 
-    init(_ mapping: ImportMapping, country: String?) {
+    private static let fixed: [ImportTarget] =
+        [.externalID, .email, .phone] + ImportMapping.textColumns.map { .text($0) } + [.tags]
+    private static let tags = fixed.count - 1
+    private static let zone = fixed.firstIndex(of: .text("timezone"))!
+    private static let country = fixed.firstIndex(of: .text("country"))!
+
+    init(_ mapping: ImportMapping, country: String?, zones: Set<String>) {
         self.mapping = mapping
         self.country = country
+        self.zones = zones
         types = mapping.columns.map { _ in nil }
-        attributePrefixes = mapping.columns.map { column in
-            guard case .attribute(let key)? = column.target else { return [] }
+        let attributes = mapping.columns.indices.filter { mapping.columns[$0].target?.attributeKey != nil }
+        columnOfSlot = Self.fixed.map { target in mapping.columns.firstIndex { $0.target == target } } + attributes
+        keys = attributes.map { column in
             var text: [UInt8] = []
-            writeJSONString(key, into: &text)
+            writeJSONString(mapping.columns[column].target?.attributeKey ?? "", into: &text)
             return text + [UInt8(ascii: ":")]
         }
-        let fixed: [ImportTarget] = [.externalID, .email, .phone] + ImportMapping.textColumns.map { .text($0) } + [.tags]
-        order = fixed.map { target in mapping.columns.firstIndex { $0.target == target } }
     }
 
-    /// Appends the row to a COPY of `import_rows (line, external_id, email, phone, name, …, country, tags, attributes)`.
-    mutating func append(_ row: CSVRow, to copy: CopyWriter) throws {
-        copy.field(String(row.line).utf8)
-        for cell in try prepared(row) {
-            copy.separator()
-            if let cell { copy.field(cell) } else { copy.null() }
-        }
-        try copy.endRow()
-    }
+    var slotCount: Int { columnOfSlot.count }
 
-    /// The staged columns of a row.
-    /// - Throws: `CellFault` for the first thing wrong with it.
-    mutating func prepared(_ row: CSVRow) throws(CellFault) -> [[UInt8]?] {
+    /// Begins a row of the batch with the checked cells.
+    /// - Returns: what identifies its contact: external id, e-mail, phone, in this order.
+    /// - Throws: the first thing wrong with it; the batch is then as before.
+    mutating func build(_ row: CSVRow, into batch: inout ImportBatch) throws(CellFault) -> [[UInt8]] {
         guard row.count == mapping.columns.count else {
             throw CellFault(
                 column: nil, code: row.count < mapping.columns.count ? "too_few_cells" : "too_many_cells",
                 detail: "The row has \(row.count) cells, the header \(mapping.columns.count).")
         }
-        if !isASCII(row.bytes) {
-            guard String(validating: row.bytes, as: UTF8.self) != nil else {
-                throw CellFault(
-                    column: firstBroken(row), code: "wrong_encoding",
-                    detail: "The text is not UTF-8; it looks like Windows-1252 or Latin-1.")
-            }
+        try checkText(row)
+        batch.startRow()
+        do throws(CellFault) {
+            return try buildCells(row, &batch)
+        } catch {
+            batch.dropRow()
+            throw error
         }
-        if row.bytes.contains(0) { throw CellFault(column: nil, code: "bad_character", detail: "The character U+0000 cannot be stored.") }
-        identities = []
-        var cells: [[UInt8]?] = []
-        cells.reserveCapacity(order.count + 1)
-        for (position, index) in order.enumerated() {
-            guard let index, let text = trimmed(row[index]) else {
-                cells.append(nil)
-                continue
-            }
-            cells.append(try fixed(position, text, mapping.columns[index].name))
-        }
-        guard cells[0] != nil || cells[1] != nil || cells[2] != nil else {
-            throw CellFault(column: nil, code: "no_identity", detail: "The row has neither external_id nor e-mail nor phone.")
-        }
-        cells.append(attributes(row))
-        return cells
     }
 
-    private mutating func fixed(_ position: Int, _ text: ArraySlice<UInt8>, _ column: String) throws(CellFault) -> [UInt8] {
-        let stored: [UInt8]
-        switch position {
+    private mutating func buildCells(_ row: CSVRow, _ batch: inout ImportBatch) throws(CellFault) -> [[UInt8]] {
+        var identities: [[UInt8]] = []
+        for slot in Self.fixed.indices {
+            guard let column = columnOfSlot[slot], let text = trimmed(row[column]) else { continue }
+            let stored = try value(slot, text, mapping.columns[column].name)
+            if slot < 3 { identities.append([UInt8(slot)] + stored) }
+            batch.set(slot, stored)
+        }
+        guard !identities.isEmpty else {
+            throw CellFault(column: nil, code: "no_identity", detail: "The row has neither external_id nor e-mail nor phone.")
+        }
+        buildAttributes(row, &batch)
+        guard batch.size(Self.fixed.count..<slotCount) <= maximumAttributeBytes else {
+            throw CellFault(column: nil, code: "attributes_too_large", detail: attributesTooLarge)
+        }
+        return identities
+    }
+
+    private func checkText(_ row: CSVRow) throws(CellFault) {
+        // One pass finds whether there is anything to look at: most files are ASCII.
+        var (high, zero) = (UInt8(0), false)
+        for byte in row.bytes {
+            high |= byte
+            zero = zero || byte == 0
+        }
+        if zero { throw CellFault(column: nil, code: "bad_character", detail: "The character U+0000 cannot be stored.") }
+        guard high >= 0x80, String(validating: row.bytes, as: UTF8.self) == nil else { return }
+        let broken = mapping.columns.indices.first { String(validating: row[$0], as: UTF8.self) == nil }
+        throw CellFault(
+            column: broken.map { mapping.columns[$0].name }, code: "wrong_encoding",
+            detail: "The text is not UTF-8; it looks like Windows-1252 or Latin-1.")
+    }
+
+    private func value(_ slot: Int, _ text: ArraySlice<UInt8>, _ column: String) throws(CellFault) -> [UInt8] {
+        func fault(_ code: String, _ detail: String) -> CellFault { CellFault(column: column, code: code, detail: detail) }
+        switch slot {
         case 1:
             guard let address = EmailAddress(String(decoding: text, as: UTF8.self)) else {
-                throw CellFault(column: column, code: "bad_email", detail: "This is not an e-mail address.")
+                throw fault("bad_email", "This is not an e-mail address.")
             }
-            stored = Array(address.description.utf8)
+            return Array(address.description.utf8)
         case 2:
             do {
-                stored = Array(try phoneNumber(String(decoding: text, as: UTF8.self), country: country).description.utf8)
-            } catch {
-                throw CellFault(column: column, code: "bad_phone", detail: error.detail)
-            }
-        case 9: return tagsLiteral(text)
-        default:
-            stored = Array(normal(text))
-            if stored.count > 1020 { throw CellFault(column: column, code: "too_long", detail: "At most 255 characters.") }
+                return Array(try phoneNumber(String(decoding: text, as: UTF8.self), country: country).description.utf8)
+            } catch { throw fault("bad_phone", error.detail) }
+        case Self.tags:
+            return tagsLiteral(text)
+        case Self.zone:
+            let name = String(decoding: text, as: UTF8.self)
+            guard zones.contains(name) else { throw fault("bad_timezone", "Expected an IANA zone such as Europe/Berlin.") }
+        case Self.country:
+            let code = String(decoding: text, as: UTF8.self).uppercased()
+            guard isKnownCountry(code) else { throw fault("bad_country", "Expected a country code of two letters.") }
+            return Array(code.utf8)
+        default: break
         }
-        if position <= 2 { identities.append([UInt8(position)] + stored) }
+        let stored = Array(normal(text))
+        guard stored.count <= 255 || String(decoding: stored, as: UTF8.self).unicodeScalars.count <= 255 else {
+            throw fault("too_long", "At most 255 characters.")
+        }
         return stored
     }
 
-    private mutating func attributes(_ row: CSVRow) -> [UInt8] {
-        var json: [UInt8] = [UInt8(ascii: "{")]
-        for index in mapping.columns.indices where !attributePrefixes[index].isEmpty {
-            guard let text = trimmed(row[index]) else { continue }
-            let seen = types[index]
+    private mutating func buildAttributes(_ row: CSVRow, _ batch: inout ImportBatch) {
+        for slot in Self.fixed.count..<slotCount {
+            let column = columnOfSlot[slot]!
+            guard let text = trimmed(row[column]) else { continue }
             // Once a column is known to be plain text, nothing more can be learnt.
+            let seen = types[column]
             if seen?.isEmpty != true {
                 let found = FieldTypes(ofText: text)
-                types[index] = seen?.intersection(found) ?? found
+                types[column] = seen?.intersection(found) ?? found
             }
-            if json.count > 1 { json.append(UInt8(ascii: ",")) }
-            json += attributePrefixes[index]
-            if isCanonicalNumber(text) { json += text } else { writeString(normal(text), &json) }
+            if isCanonicalNumber(text) {
+                batch.set(slot, text)
+            } else {
+                batch.set(slot) { writeJSONString(normal(text), &$0) }
+            }
         }
-        json.append(UInt8(ascii: "}"))
-        return json
+    }
+
+    /// Appends the batch to a COPY of `ImportSQL.copy`.
+    func write(_ batch: ImportBatch, to copy: CopyWriter) throws {
+        for row in 0..<batch.count {
+            copy.field(String(batch.lines[row]).utf8)
+            copy.separator()
+            copy.field(UUID.v7().description.utf8)
+            for slot in Self.fixed.indices {
+                copy.separator()
+                if let cell = batch.cell(row, slot) { copy.field(cell) } else { copy.null() }
+            }
+            copy.separator()
+            var isFirst = true
+            for slot in Self.fixed.count..<slotCount {
+                guard let cell = batch.cell(row, slot) else { continue }
+                copy.field(CollectionOfOne(UInt8(ascii: isFirst ? "{" : ",")))
+                isFirst = false
+                copy.field(keys[slot - Self.fixed.count])
+                copy.field(cell)
+            }
+            copy.field((isFirst ? "{}" : "}").utf8)
+            try copy.endRow()
+        }
     }
 
     /// Keys and masks for `note_fields`.
@@ -124,45 +177,37 @@ struct RowBuilder {
         var keys: [String] = []
         var masks: [Int] = []
         for (column, types) in zip(mapping.columns, types) {
-            guard case .attribute(let key)? = column.target, let types else { continue }
+            guard let key = column.target?.attributeKey, let types else { continue }
             keys.append("attributes." + key)
             masks.append(types.rawValue)
         }
         return (keys, masks)
     }
-
-    private func firstBroken(_ row: CSVRow) -> String? {
-        for index in mapping.columns.indices where index < row.count {
-            if String(validating: row[index], as: UTF8.self) == nil { return mapping.columns[index].name }
-        }
-        return nil
-    }
 }
 
 // MARK: Bytes
 
-private func isASCII(_ bytes: [UInt8]) -> Bool { !bytes.contains { $0 >= 0x80 } }
-
 /// Without blanks around it; `nil` when nothing is left.
 private func trimmed(_ bytes: ArraySlice<UInt8>) -> ArraySlice<UInt8>? {
     var bytes = bytes
-    while let first = bytes.first, first == 32 || first == 9 { bytes = bytes.dropFirst() }
-    while let last = bytes.last, last == 32 || last == 9 { bytes = bytes.dropLast() }
+    while let first = bytes.first, isBlank(first) { bytes = bytes.dropFirst() }
+    while let last = bytes.last, isBlank(last) { bytes = bytes.dropLast() }
     return bytes.isEmpty ? nil : bytes
 }
+
+private func isBlank(_ byte: UInt8) -> Bool { byte == 32 || (9...13).contains(byte) }
 
 private func normal(_ bytes: ArraySlice<UInt8>) -> ArraySlice<UInt8> {
     bytes.contains { $0 >= 0x80 } ? Array(normalizedNFC(String(decoding: bytes, as: UTF8.self)).utf8)[...] : bytes
 }
 
-private func writeString(_ bytes: ArraySlice<UInt8>, _ json: inout [UInt8]) {
+private func writeJSONString(_ bytes: ArraySlice<UInt8>, _ json: inout [UInt8]) {
     if bytes.contains(where: { $0 < 0x20 || $0 == 34 || $0 == 92 }) {
-        writeJSONString(String(decoding: bytes, as: UTF8.self), into: &json)
-    } else {
-        json.append(34)
-        json += bytes
-        json.append(34)
+        return writeJSONString(String(decoding: bytes, as: UTF8.self), into: &json)
     }
+    json.append(34)
+    json.append(contentsOf: bytes)
+    json.append(34)
 }
 
 /// `a|b;c` as a PostgreSQL array: tags in a cell are separated by a bar or a semicolon.

@@ -158,7 +158,11 @@ extension RuleCompiler {
 
     private mutating func anniversary(_ date: String, _ window: Window) -> String {
         let span = span(window)
-        guard let from = span.from, let to = span.to else { return "(\(date) IS NOT NULL)" }
+        guard let from = span.from, let to = span.to else {
+            // Without one of its ends it holds an anniversary of every day, if its other end is known.
+            let end = span.from ?? span.to
+            return "(\(date) IS NOT NULL\(end.map { " AND \($0.sql) IS NOT NULL" } ?? ""))"
+        }
         return "(next_anniversary(\(date), \(day(from))) <= \(day(to)))"
     }
 
