@@ -28,73 +28,20 @@ SELECT protect('receipts', 'SELECT, INSERT, UPDATE');
 GRANT DELETE ON receipts TO muster_maintenance;
 SELECT create_partitions('receipts');
 
--- Workspaces with receipts to settle: a skip from workspace to workspace along the index.
-CREATE FUNCTION workspaces_with_due_receipts(most int) RETURNS SETOF uuid
+-- Workspaces with receipts to settle: from workspace to workspace along the index, whatever waits in each.
+CREATE FUNCTION workspaces_with_due_receipts() RETURNS SETOF uuid
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
 AS $$
-    SELECT w.id FROM workspaces w
-     WHERE EXISTS (SELECT FROM receipts r WHERE r.workspace_id = w.id AND r.due_at <= now())
-     LIMIT most
+    WITH RECURSIVE open AS (
+        (SELECT r.workspace_id FROM receipts r WHERE r.due_at IS NOT NULL ORDER BY r.workspace_id LIMIT 1)
+        UNION ALL
+        SELECT (SELECT r.workspace_id FROM receipts r
+                 WHERE r.due_at IS NOT NULL AND r.workspace_id > o.workspace_id ORDER BY r.workspace_id LIMIT 1)
+          FROM open o WHERE o.workspace_id IS NOT NULL)
+    SELECT o.workspace_id FROM open o
+     WHERE EXISTS (SELECT FROM receipts r WHERE r.workspace_id = o.workspace_id AND r.due_at <= now())
 $$;
-GRANT EXECUTE ON FUNCTION workspaces_with_due_receipts(int) TO muster_worker;
-
--- Merges a batch of due receipts into the ledger. Returns how many were looked at.
--- A receipt of a message that we do not know waits and is tried again, later each time, for 72 hours.
-CREATE FUNCTION settle_receipts(most int) RETURNS int
-LANGUAGE plpgsql VOLATILE
-AS $$
-DECLARE
-    r record;
-    found_message uuid;
-    verdict text;
-    looked_at int := 0;
-    recipient record;
-BEGIN
-    FOR r IN SELECT q.id, q.received_at, q.message_id, q.sid, q.status, q.error_code, q.sender_id
-               FROM receipts q
-              WHERE q.workspace_id = current_workspace() AND q.due_at <= now()
-              ORDER BY q.due_at LIMIT most FOR UPDATE SKIP LOCKED LOOP
-        looked_at := looked_at + 1;
-        found_message := r.message_id;
-        IF found_message IS NULL OR NOT EXISTS (
-            SELECT FROM messages m WHERE m.workspace_id = current_workspace() AND m.id = found_message) THEN
-            SELECT m.id INTO found_message FROM messages m
-             WHERE m.workspace_id = current_workspace() AND m.sid = r.sid LIMIT 1;
-        END IF;
-        -- A callback for another sender's message would be one tenant's token deciding another sender's fate.
-        SELECT m.to_address, m.contact_id, m.channel, m.sender_id INTO recipient FROM messages m
-         WHERE m.workspace_id = current_workspace() AND m.id = found_message;
-        IF found_message IS NOT NULL AND recipient.sender_id <> r.sender_id THEN
-            verdict := 'other_sender';
-        ELSIF found_message IS NULL THEN
-            verdict := 'no_message';
-        ELSE
-            verdict := apply_status(found_message, r.sid, r.status, r.error_code, r.received_at);
-        END IF;
-        IF verdict IN ('no_message', 'not_started') AND r.received_at > now() - interval '72 hours' THEN
-            UPDATE receipts q
-               SET state = 'parked', outcome = verdict,
-                   due_at = now() + least(interval '1 hour', greatest(interval '1 second', (now() - r.received_at) / 2))
-             WHERE q.workspace_id = current_workspace() AND q.id = r.id AND q.received_at = r.received_at;
-        ELSE
-            UPDATE receipts q
-               SET state = CASE WHEN verdict IN ('applied', 'stale', 'conflict') THEN 'applied' ELSE 'ignored' END,
-                   outcome = verdict, due_at = NULL
-             WHERE q.workspace_id = current_workspace() AND q.id = r.id AND q.received_at = r.received_at;
-        END IF;
-        -- The provider knows of an opt-out that we have not seen: honour it.
-        IF verdict = 'applied' AND r.error_code = 21610 AND recipient.to_address IS NOT NULL THEN
-            PERFORM suppress(recipient.channel, recipient.to_address, 'opt_out', 'provider');
-            IF EXISTS (SELECT FROM contacts c WHERE c.workspace_id = current_workspace() AND c.id = recipient.contact_id) THEN
-                PERFORM record_consent(recipient.contact_id, recipient.channel, 'opted_out', 'provider',
-                                       NULL, jsonb_build_object('error_code', 21610), r.received_at);
-            END IF;
-        END IF;
-    END LOOP;
-    RETURN looked_at;
-END
-$$;
-GRANT EXECUTE ON FUNCTION settle_receipts(int) TO muster_worker;
+GRANT EXECUTE ON FUNCTION workspaces_with_due_receipts() TO muster_worker;
 
 -- What people did because of a campaign: one row per person and kind, so that counting is counting rows.
 CREATE TABLE campaign_responses (
@@ -131,7 +78,9 @@ CREATE INDEX inbound_messages_by_time ON inbound_messages (workspace_id, receive
 SELECT protect('inbound_messages');
 
 -- Takes a person's message and does what it asks, in the transaction that is committed before the provider gets its
--- 2xx: a STOP holds from then on. A repeated sid changes nothing.
+-- 2xx: a STOP holds from then on. What only may be an opt-out holds as one until somebody has read it. START undoes what
+-- a text of theirs had done, and nothing else: it is no consent of somebody who never left that way. A repeated sid
+-- changes nothing.
 -- Returns: stored | repeated.
 CREATE FUNCTION receive_inbound(sender uuid, provider_sid text, from_address text, to_address text, body text, intent text)
 RETURNS text
@@ -143,24 +92,36 @@ DECLARE
     stored uuid;
 BEGIN
     SELECT c.id INTO person FROM contacts c WHERE c.workspace_id = current_workspace() AND c.phone = $3;
-    -- What they answer to: the last message of a campaign to this address in 30 days.
+    -- What they answer to: the last message of a campaign to this address in 30 days, of this sender if it sent one.
     SELECT m.campaign_id, m.contact_id INTO cause FROM messages m
      WHERE m.workspace_id = current_workspace() AND m.to_address = $3 AND m.sent_at > now() - interval '30 days'
        AND m.kind = 'campaign'
-     ORDER BY m.sent_at DESC LIMIT 1;
+     ORDER BY m.sender_id = sender DESC, m.sent_at DESC LIMIT 1;
     INSERT INTO inbound_messages AS i (workspace_id, sender_id, sid, from_address, to_address, body, intent, contact_id, campaign_id)
         VALUES (current_workspace(), sender, provider_sid, $3, $4, $5, $6, coalesce(person, cause.contact_id), cause.campaign_id)
         ON CONFLICT (workspace_id, sid) DO NOTHING RETURNING i.id INTO stored;
     IF stored IS NULL THEN RETURN 'repeated'; END IF;
-    IF intent IN ('stop', 'review') THEN
-        PERFORM suppress('sms', $3, CASE intent WHEN 'stop' THEN 'opt_out' ELSE 'manual' END, 'inbound');
-        IF person IS NOT NULL AND intent = 'stop' THEN
+    CASE intent
+    WHEN 'stop' THEN
+        PERFORM suppress('sms', $3, 'opt_out', 'inbound');
+        IF person IS NOT NULL THEN
             PERFORM record_consent(person, 'sms', 'opted_out', 'inbound', NULL, jsonb_build_object('sid', provider_sid));
         END IF;
-    ELSIF intent = 'start' AND unsuppress('sms', $3, '{opt_out,manual}') AND person IS NOT NULL THEN
-        -- START brings back who had left; it is no consent of somebody who never gave any.
-        PERFORM record_consent(person, 'sms', 'opted_in', 'inbound', NULL, jsonb_build_object('sid', provider_sid));
-    END IF;
+    WHEN 'review' THEN
+        PERFORM suppress('sms', $3, 'opt_out', 'review');
+    WHEN 'start' THEN
+        IF EXISTS (SELECT FROM suppressions s
+                    WHERE s.workspace_id = current_workspace() AND s.channel = 'sms' AND s.address = $3
+                      AND s.reason = 'opt_out' AND s.source IN ('inbound', 'provider', 'review')) THEN
+            PERFORM unsuppress('sms', $3, '{opt_out}');
+            IF EXISTS (SELECT FROM consents k
+                        WHERE k.workspace_id = current_workspace() AND k.contact_id = person AND k.channel = 'sms'
+                          AND k.state = 'opted_out' AND k.source IN ('inbound', 'provider')) THEN
+                PERFORM record_consent(person, 'sms', 'opted_in', 'inbound', NULL, jsonb_build_object('sid', provider_sid));
+            END IF;
+        END IF;
+    ELSE NULL;
+    END CASE;
     IF cause.campaign_id IS NOT NULL THEN
         INSERT INTO campaign_responses (workspace_id, campaign_id, kind, contact_id, occurred_at)
             SELECT current_workspace(), cause.campaign_id, k, cause.contact_id, now()
@@ -171,3 +132,24 @@ BEGIN
 END
 $$;
 GRANT EXECUTE ON FUNCTION receive_inbound(uuid, text, text, text, text, text) TO muster_responder, muster_worker;
+
+-- A provider says that a person opted out with it: our own consent and suppression follow.
+CREATE FUNCTION record_provider_opt_out(channel text, address text, code int) RETURNS void
+LANGUAGE plpgsql VOLATILE
+AS $$
+DECLARE
+    person uuid;
+BEGIN
+    PERFORM suppress($1, $2, 'opt_out', 'provider');
+    IF $1 = 'sms' THEN
+        SELECT c.id INTO person FROM contacts c WHERE c.workspace_id = current_workspace() AND c.phone = $2;
+    ELSE
+        SELECT c.id INTO person FROM contacts c WHERE c.workspace_id = current_workspace() AND c.email = $2;
+    END IF;
+    IF person IS NOT NULL AND NOT EXISTS (SELECT FROM consents k
+            WHERE k.workspace_id = current_workspace() AND k.contact_id = person AND k.channel = $1 AND k.state = 'opted_out') THEN
+        PERFORM record_consent(person, $1, 'opted_out', 'provider', NULL, jsonb_build_object('error_code', $3));
+    END IF;
+END
+$$;
+GRANT EXECUTE ON FUNCTION record_provider_opt_out(text, text, int) TO muster_responder, muster_worker;

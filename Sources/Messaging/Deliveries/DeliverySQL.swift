@@ -19,12 +19,89 @@ enum DeliverySQL {
         SELECT receive_inbound($1, $2, $3, $4, $5, $6)
         """)
 
-    static let workspacesDue = Statement<WorkspaceID, Int>("""
-        SELECT workspaces_with_due_receipts($1)
+    static let workspacesDue = Statement<WorkspaceID>("""
+        SELECT workspaces_with_due_receipts()
         """)
 
-    static let settle = Statement<Int, Int>("""
-        SELECT settle_receipts($1)
+    /// Merges the oldest due receipts, at most `$1`, into the ledger, and says of each what it came to. new, parked →
+    /// applied | ignored; one whose message is not known yet, or is in other hands, waits: → parked.
+    ///
+    /// Looking up a message by id asks each partition; `LIMIT 1` keeps the planner from reading one of them whole.
+    static let settle = Statement<SettledReceipt, Int>("""
+        WITH due AS MATERIALIZED (
+            SELECT r.id, r.received_at, r.message_id, r.sender_id, r.sid, r.status, r.error_code
+              FROM receipts r
+             WHERE r.workspace_id = current_workspace() AND r.due_at <= now()
+             ORDER BY r.due_at, r.id LIMIT $1 FOR UPDATE SKIP LOCKED),
+        found AS MATERIALIZED (
+            SELECT d.*, coalesce(a.id, b.id) AS message, row_number() OVER (ORDER BY d.received_at, d.id) AS place
+              FROM due d
+              LEFT JOIN LATERAL (SELECT m.id FROM messages m
+                                  WHERE m.workspace_id = current_workspace() AND m.id = d.message_id LIMIT 1) a ON true
+              LEFT JOIN LATERAL (SELECT m.id FROM messages m
+                                  WHERE a.id IS NULL AND m.workspace_id = current_workspace() AND m.sid = d.sid LIMIT 1) b ON true),
+        judged AS MATERIALIZED (
+            SELECT f.*, v.verdict
+              FROM (SELECT array_agg(h.message ORDER BY h.place) AS messages, array_agg(h.sender_id ORDER BY h.place) AS senders,
+                           array_agg(h.sid ORDER BY h.place) AS sids, array_agg(h.status ORDER BY h.place) AS statuses,
+                           array_agg(h.error_code ORDER BY h.place) AS codes, array_agg(h.received_at ORDER BY h.place) AS ats
+                      FROM found h) l
+             CROSS JOIN LATERAL apply_statuses(l.messages, l.senders, l.sids, l.statuses, l.codes, l.ats) v
+              JOIN found f ON f.place = v.place),
+        closed AS (
+            UPDATE receipts r
+               SET state = CASE WHEN j.verdict IN ('applied', 'stale', 'conflict') THEN 'applied'
+                                WHEN j.verdict = 'busy' THEN r.state
+                                WHEN j.verdict IN ('no_message', 'not_started') AND r.received_at > now() - interval '72 hours' THEN 'parked'
+                                ELSE 'ignored' END,
+                   outcome = j.verdict,
+                   due_at = CASE WHEN j.verdict = 'busy' THEN now() + interval '100 milliseconds'
+                                 WHEN j.verdict IN ('no_message', 'not_started') AND r.received_at > now() - interval '72 hours'
+                                 THEN now() + least(interval '1 hour', greatest(interval '1 second', (now() - r.received_at) / 2)) END
+              FROM judged j
+             WHERE r.workspace_id = current_workspace() AND r.id = j.id AND r.received_at = j.received_at)
+        SELECT j.verdict, CASE WHEN j.verdict = 'applied' THEN j.error_code END AS error_code,
+               m.channel, m.to_address, m.campaign_id, m.sender_id, m.started_at
+          FROM judged j
+          LEFT JOIN LATERAL (SELECT e.channel, e.to_address, e.campaign_id, e.sender_id, e.started_at FROM messages e
+                              WHERE j.verdict = 'applied' AND j.error_code IS NOT NULL
+                                AND e.workspace_id = current_workspace() AND e.id = j.message LIMIT 1) m ON true
+         ORDER BY m.to_address
+        """)
+
+    /// Puts the first due receipt behind the others, for an hour: it cannot be settled as it is.
+    static let setAside = Statement<Int>("""
+        UPDATE receipts r SET state = 'parked', outcome = 'error', due_at = now() + interval '1 hour'
+          FROM (SELECT q.id, q.received_at FROM receipts q
+                 WHERE q.workspace_id = current_workspace() AND q.due_at <= now()
+                 ORDER BY q.due_at, q.id LIMIT 1 FOR UPDATE SKIP LOCKED) d
+         WHERE r.workspace_id = current_workspace() AND r.id = d.id AND r.received_at = d.received_at
+        """)
+
+    // MARK: What a failure says beyond its own message
+
+    static let optOut = Statement<Bool, Channel, String, Int>("""
+        SELECT record_provider_opt_out($1, $2, $3) IS NULL
+        """)
+
+    /// How often this code came back from an address in so many days.
+    static let failures = Statement<Int, String, Int, Int>("""
+        SELECT count(*) FROM messages m
+         WHERE m.workspace_id = current_workspace() AND m.to_address = $1 AND m.error_code = $2
+           AND m.sent_at > now() - make_interval(days => $3)
+        """)
+
+    /// How many messages of a campaign ended with one of these codes, and how many were sent.
+    static let failureShare = Statement<FailureShare, CampaignID, [String]>("""
+        SELECT coalesce(sum(s.messages) FILTER (WHERE s.measure IN ('failed', 'undelivered') AND s.reason = ANY ($2)), 0)::bigint AS failed,
+               coalesce(sum(s.messages) FILTER (WHERE s.measure = 'sent'), 0)::bigint AS sent
+          FROM campaign_stats s WHERE s.workspace_id = current_workspace() AND s.campaign_id = $1
+        """)
+
+    /// Not when it was changed after the message had been started: what it is now has not failed yet.
+    static let suspendSender = Statement<Int, SenderID, String, Instant>("""
+        UPDATE senders SET status = 'suspended', status_reason = $2, version = version + 1, updated_at = now()
+         WHERE workspace_id = current_workspace() AND id = $1 AND status = 'active' AND updated_at < $3
         """)
 }
 
@@ -34,5 +111,40 @@ struct WebhookSender: RowDecodable {
     init(_ row: borrowing Row) throws(PostgresError) {
         workspace = try row["workspace_id"]
         credentials = try row["credentials"]
+    }
+}
+
+/// What a receipt came to. With a code, it ended its message, and tells of the address and the sender too.
+struct SettledReceipt: RowDecodable {
+    let verdict: String
+    let failure: Failure?
+
+    struct Failure {
+        let code: Int
+        let channel: Channel
+        let address: String
+        let campaign: CampaignID
+        let sender: SenderID
+        let startedAt: Instant
+    }
+
+    init(_ row: borrowing Row) throws(PostgresError) {
+        verdict = try row["verdict"]
+        guard let code: Int = try row["error_code"] else {
+            failure = nil
+            return
+        }
+        failure = Failure(
+            code: code, channel: try row["channel"], address: try row["to_address"], campaign: try row["campaign_id"],
+            sender: try row["sender_id"], startedAt: try row["started_at"])
+    }
+}
+
+struct FailureShare: RowDecodable {
+    let failed: Int
+    let sent: Int
+    init(_ row: borrowing Row) throws(PostgresError) {
+        failed = try row["failed"]
+        sent = try row["sent"]
     }
 }

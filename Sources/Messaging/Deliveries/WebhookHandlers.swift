@@ -1,6 +1,4 @@
-internal import JSON
 internal import PostgreSQL
-internal import Secrets
 internal import Vocabulary
 internal import Web
 
@@ -15,7 +13,7 @@ func receiveStatus(_ call: Call) throws -> Response {
     // Duplicates are stored too: merging by rank makes them harmless, and looking for them would cost more.
     _ = try call.db.pair(
         DeliverySQL.setWorkspace, (workspace), DeliverySQL.insertReceipt,
-        (sender, form.messageID, sid, status, form["ErrorCode"].flatMap { Int($0) }, form.body))
+        (sender, form.messageID, sid, status, form["ErrorCode"].flatMap { Int32($0) }.map { Int($0) }, form.body))
     return .noContent
 }
 
@@ -28,9 +26,14 @@ func receiveInbound(_ call: Call) throws -> Response {
     let intent = inboundIntent(of: body, providerType: form["OptOutType"])
     _ = try call.db.pair(
         DeliverySQL.setWorkspace, (workspace), DeliverySQL.receiveInbound,
-        (sender, sid, from, to, String(body.prefix(2000)), intent.rawValue))
+        (sender, sid, bareNumber(from), bareNumber(to), String(body.prefix(2000)), intent.rawValue))
     // No reply of ours: Twilio answers STOP and HELP itself.
     return .text("<?xml version=\"1.0\" encoding=\"UTF-8\"?><Response></Response>", contentType: "text/xml; charset=utf-8")
+}
+
+/// Opt-outs span SMS and RCS of a sender, whose addresses differ by a prefix.
+private func bareNumber(_ address: String) -> String {
+    address.hasPrefix("rcs:+") ? String(address.dropFirst(4)) : address
 }
 
 /// A callback's form. Values are for us to read; the signature covered the bytes.
@@ -41,14 +44,15 @@ struct CallbackForm {
 
     init(_ body: [UInt8], messageID: MessageID?) {
         // Valid UTF-8 without U+0000, whatever came: it is stored as text.
-        self.body = String(decoding: body.filter { $0 != 0 }, as: UTF8.self)
+        self.body = String(decoding: body.contains(0) ? body.filter { $0 != 0 } : body, as: UTF8.self)
         self.messageID = messageID
         pairs = formBytes(body)
     }
+
+    /// `nil` when it is absent or empty.
     subscript(_ name: String) -> String? {
-        let name = Array(name.utf8)
-        guard let value = pairs.first(where: { $0.name == name })?.value, !value.isEmpty else { return nil }
-        return String(decoding: value.filter { $0 != 0 }, as: UTF8.self)
+        guard let value = pairs.first(where: { $0.name.elementsEqual(name.utf8) })?.value, !value.isEmpty else { return nil }
+        return String(decoding: value.contains(0) ? value.filter { $0 != 0 } : value, as: UTF8.self)
     }
 }
 
@@ -56,17 +60,23 @@ struct CallbackForm {
 /// - Throws: 403 without detail for everything else, unknown senders too: who probes learns nothing.
 private func verified(_ call: Call) throws -> (SenderID, WorkspaceID, CallbackForm) {
     let refused = Problem.forbidden("The signature does not hold.")
-    guard let id = SenderID(call.pathText("sender_id")), let signature = call.request.header("x-twilio-signature"),
-        (1...128).contains(signature.utf8.count)
-    else { throw refused }
-    let body = try call.rawBody(limit: bodyLimit)
-    guard let sender = try SenderCache.shared.sender(id, call) else { throw refused }
-    let request = TwilioSignature(
-        url: call.configuration.publicURL + call.request.rawURI, isPost: true,
-        contentType: call.request.header("content-type") ?? "", body: body)
     // Shared-key signing names a key that we were never given; only tokens count here.
-    guard call.request.header("x-twilio-webhooks-signature-settings") == nil,
-        request.isValid(signature, tokens: sender.tokens)
+    guard let id = SenderID(call.pathText("sender_id")), let signature = call.request.header("x-twilio-signature"),
+        (1...128).contains(signature.utf8.count), call.request.header("x-twilio-webhooks-signature-settings") == nil
     else { throw refused }
-    return (id, sender.workspace, CallbackForm(body, messageID: call.query("m").flatMap { MessageID($0) }))
+    let isPost = call.request.method == "POST"
+    let body = isPost ? try call.rawBody(limit: bodyLimit) : []
+    let request = TwilioSignature(
+        url: call.configuration.publicURL + call.request.rawURI, isPost: isPost,
+        contentType: call.request.header("content-type") ?? "", body: body)
+    guard let sender = try SenderCache.shared.sender(id, call) else { throw refused }
+    if !request.isValid(signature, tokens: sender.tokens) {
+        // A token that was changed a moment ago: Twilio does not come back after a 403. Once a second, so that forgers
+        // cost no look-up each.
+        guard let fresh = try SenderCache.shared.sender(id, freshness: 1, call), fresh.tokens != sender.tokens,
+            request.isValid(signature, tokens: fresh.tokens)
+        else { throw refused }
+    }
+    let form = isPost ? body : Array(call.request.rawQuery.utf8)
+    return (id, sender.workspace, CallbackForm(form, messageID: call.query("m").flatMap { MessageID($0) }))
 }

@@ -6,4 +6,7 @@ public let webhookRoutes: [Route] = [
           "A message's status, signed by Twilio; `m` is our message id"),
     .post("/webhooks/twilio/{sender_id}/inbound", receiveInbound, needs: .anyone, limit: .unlimited, openQuery: true,
           "A person's reply, signed by Twilio"),
+    // Numbers can be set up to be called by GET: the same, with the form in the query.
+    .get("/webhooks/twilio/{sender_id}/inbound", receiveInbound, needs: .anyone, limit: .unlimited, openQuery: true,
+         "A person's reply, signed by Twilio"),
 ]

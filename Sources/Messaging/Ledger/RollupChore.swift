@@ -25,11 +25,11 @@ private func repairRollup(of campaign: RecentCampaign, _ db: Connection) throws 
         Log.error("rollup differs from ledger", [
             ("workspace", .string(campaign.workspace.description)), ("campaign", .string(campaign.id.description)),
             ("measure", .string(difference.measure)), ("reason", .string(difference.reason)),
-            ("hour", .string(difference.hour.description)), ("messages", .integer(difference.messages)),
+            ("slot", .string(difference.slot.description)), ("messages", .integer(difference.messages)),
             ("parts", .integer(difference.parts)),
         ])
         try db.run(
-            RollupSQL.mend, campaign.workspace, campaign.id, difference.hour, difference.measure, difference.reason,
+            RollupSQL.mend, campaign.workspace, campaign.id, difference.slot, difference.measure, difference.reason,
             difference.messages, difference.parts)
     }
     return differences.count
@@ -46,28 +46,28 @@ enum RollupSQL {
     /// What the ledger counts more than the rollup; negative: less. No row: they are equal.
     static let differences = Statement<RollupDifference, WorkspaceID, CampaignID>("""
         WITH ledger AS (
-            SELECT c.hour, c.measure, c.reason, count(*) AS messages, sum(c.parts) AS parts
+            SELECT c.slot, c.measure, c.reason, count(*) AS messages, sum(c.parts) AS parts
               FROM messages m
              CROSS JOIN LATERAL measures_of(m.state, m.skip_reason, m.error_code, m.parts, m.created_at, m.started_at,
                                             m.sent_at, m.settled_at) c
              WHERE m.workspace_id = $1 AND m.campaign_id = $2 AND m.kind = 'campaign'
-             GROUP BY c.hour, c.measure, c.reason),
+             GROUP BY c.slot, c.measure, c.reason),
         rollup AS (
-            SELECT hour, measure, reason, sum(messages) AS messages, sum(parts) AS parts
+            SELECT slot, measure, reason, sum(messages) AS messages, sum(parts) AS parts
               FROM campaign_stats WHERE workspace_id = $1 AND campaign_id = $2
-             GROUP BY hour, measure, reason)
-        SELECT hour, measure, reason,
+             GROUP BY slot, measure, reason)
+        SELECT slot, measure, reason,
                (coalesce(l.messages, 0) - coalesce(r.messages, 0))::bigint AS messages,
                (coalesce(l.parts, 0) - coalesce(r.parts, 0))::bigint AS parts
-          FROM ledger l FULL JOIN rollup r USING (hour, measure, reason)
+          FROM ledger l FULL JOIN rollup r USING (slot, measure, reason)
          WHERE coalesce(l.messages, 0) <> coalesce(r.messages, 0) OR coalesce(l.parts, 0) <> coalesce(r.parts, 0)
-         ORDER BY hour, measure, reason
+         ORDER BY slot, measure, reason
         """)
 
     static let mend = Statement<Int, WorkspaceID, CampaignID, Instant, String, String, Int, Int>("""
-        INSERT INTO campaign_stats AS s (workspace_id, campaign_id, hour, measure, reason, shard, messages, parts)
+        INSERT INTO campaign_stats AS s (workspace_id, campaign_id, slot, measure, reason, shard, messages, parts)
         VALUES ($1, $2, $3, $4, $5, 0, $6, $7)
-        ON CONFLICT (workspace_id, campaign_id, hour, measure, reason, shard)
+        ON CONFLICT (workspace_id, campaign_id, slot, measure, reason, shard)
         DO UPDATE SET messages = s.messages + excluded.messages, parts = s.parts + excluded.parts
         """)
 }
@@ -82,13 +82,13 @@ struct RecentCampaign: RowDecodable {
 }
 
 struct RollupDifference: RowDecodable {
-    let hour: Instant
+    let slot: Instant
     let measure: String
     let reason: String
     let messages: Int
     let parts: Int
     init(_ row: borrowing Row) throws(PostgresError) {
-        hour = try row["hour"]
+        slot = try row["slot"]
         measure = try row["measure"]
         reason = try row["reason"]
         messages = try row["messages"]

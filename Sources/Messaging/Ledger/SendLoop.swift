@@ -24,8 +24,10 @@ public let sendingLoops: [WorkerLoop] = [
 
 /// Owned by its thread. A crash anywhere leaves rows whose leases end; an error leaves this object able to go on.
 final class SendLoop {
-    /// Requests under way at most, and so the most that a crash can leave unknown.
     static let connections = 64
+    /// Messages that are started and not settled at most, and so the most that a crash can leave unknown: one for each
+    /// connection, and a batch of answers on its way into the ledger.
+    static let window = 128
     private static let claimLimit = 100
     private static let leaseSeconds = 60.0
     /// How often paused, resumed and new campaigns are noticed.
@@ -61,13 +63,13 @@ final class SendLoop {
             isBusy = false
             if !isStopping() {
                 try refresh()
-                for lane in lanes where http.inFlight < Self.connections {
+                for lane in lanes where room > 0 {
                     if try advance(lane) { isBusy = true }
                 }
                 // Whoever was first is last next time.
                 if let first = lanes.first { lanes = lanes.dropFirst() + [first] }
             }
-            collect(waitMilliseconds: isBusy && http.inFlight < Self.connections ? 0 : 20)
+            collect(waitMilliseconds: isBusy && room > 0 ? 0 : 20)
             if settlement.isDue(inFlight: http.inFlight, now: .now()) { try settlement.commit(db) }
         }
         if isStopping() {
@@ -76,6 +78,9 @@ final class SendLoop {
         }
         return pauseSeconds()
     }
+
+    /// How many more may be started now.
+    private var room: Int { min(Self.connections - http.inFlight, Self.window - http.inFlight - settlement.count) }
 
     private func pauseSeconds() -> Double {
         let now = Instant.now()
@@ -179,7 +184,7 @@ final class SendLoop {
     // MARK: Start
 
     private func start(_ lane: Lane, _ now: Instant) throws -> Bool {
-        let wanted = Array(lane.ready.prefix(Self.connections - http.inFlight))
+        let wanted = Array(lane.ready.prefix(room))
         var started: [StartedMessage] = []
         var granted = 0
         var waitSeconds = 0.0
@@ -211,7 +216,7 @@ final class SendLoop {
         let byID = Dictionary(uniqueKeysWithValues: messages.map { ($0.id, $0) })
         for row in started where row.state == "started" {
             guard let message = byID[row.id] else { continue }
-            let callback = "\(configuration.publicURL)/webhooks/twilio/\(lane.work.sender)/status?m=\(message.id)"
+            let callback = TwilioClient.statusCallback(publicURL: configuration.publicURL, sender: lane.work.sender, message: message.id)
             guard let request = lane.gate.request(client, to: message.to, text: message.text, callback: callback) else {
                 // The credentials were changed this moment, to some that do not open; the next claim says so.
                 recalls.append((lane.work.workspace, lane.lease, [message]))

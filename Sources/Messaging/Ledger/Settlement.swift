@@ -20,6 +20,7 @@ struct Settlement {
     private var entries: [Entry] = []
     private var oldest = Instant(microseconds: 0)
     var isEmpty: Bool { entries.isEmpty }
+    var count: Int { entries.count }
 
     /// A full batch, the last answers, or some that have waited long enough.
     func isDue(inFlight: Int, now: Instant) -> Bool {
@@ -87,7 +88,7 @@ struct Settlement {
         for entry in entries {
             let lane = entry.attempt.lane
             switch entry.outcome {
-            case .rejected(_, .optOut): _ = try db.one(LedgerSQL.suppress, .sms, entry.attempt.to, "opt_out")
+            case .rejected(let code, .optOut): _ = try db.one(DeliverySQL.optOut, .sms, entry.attempt.to, code)
             case .rejected(_, .hard): _ = try db.one(LedgerSQL.suppress, .sms, entry.attempt.to, "invalid")
             case .authenticationFailed, .rejected(_, .account):
                 guard suspended.insert(lane.work.sender).inserted else { continue }

@@ -1,7 +1,7 @@
 // Making messages at Twilio: the request, and what its answer means.
 public import HTTPClient
 internal import JSON
-internal import Secrets
+public import Vocabulary
 
 /// Builds requests for Twilio's Messages resource and reads their answers. No I/O: the send loop has that.
 public struct TwilioClient: Sendable {
@@ -13,6 +13,13 @@ public struct TwilioClient: Sendable {
     public enum Origin: Sendable, Hashable {
         case number(String)
         case messagingService(String)
+    }
+
+    /// Where Twilio tells what becomes of a message. By default it calls once and takes a 5xx for an answer; the part
+    /// behind `#` asks for three more tries, and is neither sent nor signed. Source: Twilio's "Webhook connection
+    /// overrides".
+    public static func statusCallback(publicURL: String, sender: SenderID, message: MessageID) -> String {
+        "\(publicURL)/webhooks/twilio/\(sender)/status?m=\(message)#rc=3&rp=ct,rt,5xx&rt=4000"
     }
 
     /// - Parameter statusCallback: our URL, with our message id in its query: a callback settles the message even
@@ -50,15 +57,18 @@ public struct TwilioClient: Sendable {
             // "0" with a messaging service until it has picked a number.
             let parts = answer?["num_segments"]?.string.flatMap { Int($0) }.flatMap { $0 > 0 ? $0 : nil }
             return .sent(sid: sid, status: answer?["status"]?.string ?? "queued", parts: parts)
-        case 401, 403: return .authenticationFailed
         case 429:
             return .retryLater(afterSeconds: response.header("retry-after").flatMap { Double($0) }.flatMap { $0 >= 0 ? min($0, 300) : nil })
+        // A time-out on the way says nothing of what Twilio did.
+        case 408: return .unknown(reason: "status_408")
         case 400...499:
-            guard let code = answer?["code"]?.integer else { return .rejected(code: response.status, class: .bug) }
-            let error = TwilioError.of(code)
-            if code == 20003 { return .authenticationFailed }
+            // Both forms of Twilio's errors have the code on top: its own, and RFC 9457.
+            let code = answer?["code"]?.integer ?? answer?["code"]?.string.flatMap { Int($0) }
+            let isKnown = code.map { TwilioError.of($0).errorClass != .account && TwilioError.isKnown($0) } ?? false
+            if response.status == 401 || response.status == 403 && !isKnown || code == 20003 { return .authenticationFailed }
+            guard let code else { return .rejected(code: response.status, class: .bug) }
             if code == 20429 || code == 21611 { return .retryLater(afterSeconds: nil) }
-            return .rejected(code: code, class: error.errorClass)
+            return .rejected(code: code, class: TwilioError.of(code).errorClass)
         default: return .unknown(reason: "status_\(response.status)")
         }
     }

@@ -11,7 +11,7 @@ struct Scene {
     let workspace: WorkspaceID
     let sender: SenderID
     let segment: SegmentID
-    let campaign: CampaignID
+    private(set) var campaign: CampaignID
     let contacts: [ContactID]
     static let key = SealingKey([UInt8](repeating: 7, count: 32))!
 
@@ -57,6 +57,17 @@ struct Scene {
                 """, [workspace.sqlValue, campaign.sqlValue, segment.sqlValue, sender.sqlValue, body.sqlValue])
             return ids
         }
+    }
+
+    /// The same with a campaign more.
+    func withAnotherCampaign(_ db: Connection) throws -> Scene {
+        var scene = self
+        scene.campaign = CampaignID.new()
+        try db.runDynamic(
+            """
+            INSERT INTO campaigns (workspace_id, id, name, channel, segment_id, sender_id, body) VALUES ($1, $2, 'Test', 'sms', $3, $4, 'Hi')
+            """, [workspace.sqlValue, scene.campaign.sqlValue, segment.sqlValue, sender.sqlValue])
+        return scene
     }
 
     /// Starts the campaign and freezes its audience, as the handler and the job do. Returns how many rows there are.

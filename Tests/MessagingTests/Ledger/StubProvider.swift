@@ -26,6 +26,7 @@ final class StubProvider: @unchecked Sendable {
     private var accepted: [Received] = []
     private var requests = 0
     private var connections: [Int32] = []
+    private var served = 0
 
     /// - Parameter script: decides on a request, given how many came before it.
     init(_ script: @escaping @Sendable (Received, Int) -> Answer = { _, _ in .accept }) throws {
@@ -56,6 +57,8 @@ final class StubProvider: @unchecked Sendable {
     var url: String { "http://127.0.0.1:\(port)" }
     /// What was accepted, whatever was answered.
     var ledger: [Received] { lock.withLock { accepted } }
+    /// Whether every connection has ended, and with it all that was sent on it has been read.
+    var isIdle: Bool { lock.withLock { served == connections.count } }
     var requestCount: Int { lock.withLock { requests } }
 
     func stop() {
@@ -65,7 +68,10 @@ final class StubProvider: @unchecked Sendable {
     }
 
     private func serve(_ connection: Int32) {
-        defer { close(connection) }
+        defer {
+            close(connection)
+            lock.withLock { served += 1 }
+        }
         var buffer: [UInt8] = []
         while let request = next(connection, &buffer) {
             let number = lock.withLock { () -> Int in

@@ -1,0 +1,53 @@
+// What a delivery that failed says beyond its own message: of the address, of the campaign, of the sender.
+internal import PostgreSQL
+internal import Runtime
+internal import Vocabulary
+
+enum Consequences {
+    /// Refusals for the sender's set-up after which its campaign pauses: every further message would fail alike.
+    static let misconfiguredLimit = 10
+    /// A campaign whose text is filtered pauses from this share on, once as many have been filtered.
+    static let filteredShare = 0.2
+    static let filteredLimit = 20
+
+    /// In the transaction of the receipts, and in the order of the addresses, so that two of these never wait for each
+    /// other in a circle. Doing it twice changes nothing.
+    static func draw(from failure: SettledReceipt.Failure, _ db: Connection) throws {
+        let error = TwilioError.of(failure.code)
+        switch error.errorClass {
+        case .optOut: _ = try db.one(DeliverySQL.optOut, failure.channel, failure.address, failure.code)
+        case .hard, .soft, .blocked: try hold(failure, error, db)
+        case .content:
+            let share = try db.one(DeliverySQL.failureShare, failure.campaign, codes(.content))
+            guard share.failed >= filteredLimit, Double(share.failed) >= filteredShare * Double(share.sent) else { return }
+            try pause(failure.campaign, "content_filtered", db)
+        case .configuration:
+            let share = try db.one(DeliverySQL.failureShare, failure.campaign, codes(.configuration))
+            if share.failed >= misconfiguredLimit { try pause(failure.campaign, "sender_misconfigured", db) }
+        case .account:
+            guard try db.run(DeliverySQL.suspendSender, failure.sender, "account_suspended", failure.startedAt) > 0 else { return }
+            try db.run(LedgerSQL.pauseCampaignsOfSender, failure.sender, "sender_suspended")
+            Log.error("sender suspended", [("sender", .string(failure.sender.description)), ("reason", .string("account_suspended"))])
+        case .transient, .expired, .bug:
+            Log.warning("delivery failed", [("code", .integer(failure.code)), ("campaign", .string(failure.campaign.description))])
+        }
+    }
+
+    /// No more messages to an address that has failed so often that it will fail again.
+    private static func hold(_ failure: SettledReceipt.Failure, _ error: TwilioError, _ db: Connection) throws {
+        guard let hold = error.hold else { return }
+        if hold.times > 1 {
+            guard try db.one(DeliverySQL.failures, failure.address, failure.code, hold.days) >= hold.times else { return }
+        }
+        _ = try db.one(LedgerSQL.suppress, failure.channel, failure.address, error.errorClass == .hard ? "invalid" : "bounce")
+    }
+
+    private static func pause(_ campaign: CampaignID, _ reason: String, _ db: Connection) throws {
+        guard try db.run(LedgerSQL.pauseCampaign, campaign, reason) > 0 else { return }
+        Log.error("campaign paused", [("campaign", .string(campaign.description)), ("reason", .string(reason))])
+    }
+
+    private static func codes(_ errorClass: ErrorClass) -> [String] {
+        TwilioError.table.filter { $0.errorClass == errorClass }.map { String($0.code) }
+    }
+}

@@ -1,0 +1,57 @@
+import Foundation
+import PostgreSQL
+import TestSupport
+import Testing
+
+@testable import Messaging
+
+/// The real worker process, killed at each named point between two lines that matter.
+@Suite(.serialized) struct CrashTests {
+    @Test(arguments: ["after_claim:1", "after_claim:2", "after_start:3", "after_submit:3", "after_answer:3", "after_settle:3"])
+    func `a worker that dies sends nothing twice and loses nothing`(point: String) throws {
+        try withSending(contacts: 400) { sending in
+            let worker = try worker(sending, crashingAt: point)
+            worker.waitUntilExit()
+            #expect(worker.terminationReason == .uncaughtSignal && worker.terminationStatus == SIGKILL, "it did not reach \(point)")
+            // What the provider still reads of the last requests.
+            try waitUntil("the provider has read it all") { sending.provider.isIdle }
+            try sending.db.execute("UPDATE messages SET lease_until = now() - interval '1 second' WHERE lease_until IS NOT NULL")
+            _ = try sending.db.dynamic("SELECT released FROM rescue_messages(1000)", []) as [Int]
+            let unknown = try sending.states()["unknown"] ?? 0
+            #expect(unknown <= SendLoop.window, "more unknown than there were requests under way")
+            if point == "after_claim:1" { #expect(unknown == 0) }
+
+            try sending.run()
+            let ledger = sending.provider.ledger
+            #expect(Set(ledger.map(\.to)).count == ledger.count, "somebody got it twice")
+            // The provider's callbacks settle what it knows of.
+            for message in ledger {
+                _ = try sending.db.inWorkspace(sending.scene.workspace) { db in
+                    try db.dynamic("SELECT apply_status($1, $2, 'delivered', NULL, now())", [
+                        message.message.sqlValue, ("SM" + message.message.filter { $0 != "-" }).sqlValue,
+                    ]) as [String]
+                }
+            }
+            let states = try sending.states()
+            #expect(states["delivered"] == ledger.count)
+            // What is left was started and never reached the provider; it is told as such, not sent by guessing.
+            #expect((states["unknown"] ?? 0) == 400 - ledger.count)
+            #expect(states.values.reduce(0, +) == 400)
+            #expect(try sending.db.all(RollupSQL.differences, sending.scene.workspace, sending.scene.campaign).isEmpty)
+            if point.hasPrefix("after_answer") || point.hasPrefix("after_settle") { #expect(ledger.count == 400) }
+        }
+    }
+
+    /// `muster-worker` as it is built beside the tests.
+    private func worker(_ sending: Sending, crashingAt point: String) throws -> Process {
+        let programs = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath().deletingLastPathComponent()
+        let process = Process()
+        process.executableURL = programs.appendingPathComponent("muster-worker")
+        process.environment = sending.environment.merging(["MUSTER_CRASH_AT": point, "MUSTER_LOG_LEVEL": "error", "MUSTER_WORKER_THREADS": "1"]) { $1 }
+        process.standardInput = FileHandle.nullDevice
+        try process.run()
+        // A point that is never reached fails the test instead of hanging it.
+        DispatchQueue.global().asyncAfter(deadline: .now() + 30) { if process.isRunning { process.terminate() } }
+        return process
+    }
+}
