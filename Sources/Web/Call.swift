@@ -75,14 +75,20 @@ public final class Call {
 
     /// The JSON body, validated against its schema: all faults at once, each with its place.
     public func body<T: BodyDecodable>(_ type: T.Type, limits: JSONLimits = .body) throws -> T {
-        guard request.mediaType == "application/json" else { throw Problem.unsupportedMediaType("application/json") }
-        let value = try JSONValue(parsing: try rawBody(limit: limits.maximumBytes), limits: limits)
+        let value = try json(limits: limits)
         let faults = T.schema.validate(value)
         guard faults.isEmpty, let object = value.object else {
             throw Problem.validation(
                 faults.isEmpty ? [Fault(pointer: "", code: "wrong_type", detail: "The body is an object.")] : faults)
         }
         return try T(object)
+    }
+
+    /// The JSON body as it came: for handlers that take some of it although another part is wrong.
+    /// - Throws: 415, 413, or 400 with line and column.
+    public func json(limits: JSONLimits = .body) throws -> JSONValue {
+        guard request.mediaType == "application/json" else { throw Problem.unsupportedMediaType("application/json") }
+        return try JSONValue(parsing: try rawBody(limit: limits.maximumBytes), limits: limits)
     }
 
     /// The version that `If-Match` asks for; `nil` without the header or with `*`. A weak tag counts, because nginx

@@ -91,7 +91,7 @@ public struct Problem: Error, Sendable {
         }
     }
 
-    static let internalError = Problem(
+    public static let internalError = Problem(
         500, "internal_error", "Our mistake", "Something went wrong here; the request id finds it in our journal.")
 
     private static func from(json error: JSONError) -> Problem {

@@ -2,63 +2,69 @@ internal import JSON
 internal import Vocabulary
 internal import Web
 
-/// One event as it is sent.
-struct EventDraft {
-    let contact: (id: String?, externalID: String?, email: String?, phone: String?)
-    let name: String
-    let occurredAt: Instant?
-    let properties: JSONObject
-    let dedupeKey: String?
+/// What a request holds: one event, or a batch in which each stands for itself.
+struct EventBatch {
+    /// Events without a fault, with their place in the batch.
+    private(set) var events: [(index: Int, event: EventDraft)] = []
+    /// What is wrong with the others.
+    private(set) var rejected: [(index: Int, faults: [Fault])] = []
+    let isBatch: Bool
 
-    static let members: [Member] = [
-        .required("contact", .object([
-            .optional("id", .string(format: "uuid"), "Our id"), .optional("external_id", .string(min: 1, max: 255), "Yours"),
-            .optional("email", .string(max: 254, format: "email"), "Any case"),
-            .optional("phone", .string(max: 20, format: "e164"), "E.164"),
-        ]), "Who did it: one of these"),
-        .required("name", .string(min: 1, max: 200), "What: `order.placed`"),
-        .optional("occurred_at", .string(format: "date-time"), "Now when absent"),
-        .optional("properties", .map(.any, max: 100), "What else there is to say of it"),
-        .optional("dedupe_key", .string(min: 1, max: 200), "A second event with it changes nothing"),
-    ]
+    static let mostEvents = 1000
+    static let schema: Schema = .oneOf([
+        EventDraft.schema,
+        .object([.required("events", .array(EventDraft.schema, min: 1, max: mostEvents), "Up to 1,000")]),
+        .array(EventDraft.schema, min: 1, max: mostEvents),
+    ])
 
-    init(_ body: JSONObject) {
-        let who = body["contact"]?.object ?? [:]
-        contact = (
-            who.optionalString("id"), who.optionalString("external_id"),
-            who.optionalString("email").flatMap { EmailAddress($0)?.description }, who.optionalString("phone")
-        )
-        name = body.string("name")
-        occurredAt = body.optionalString("occurred_at").flatMap { Instant(rfc3339: $0) }
-        properties = body["properties"]?.object ?? [:]
-        dedupeKey = body.optionalString("dedupe_key")
+    /// - Throws: 422 for what concerns all of the request, and for a single event with a fault.
+    init(_ body: JSONValue, now: Instant) throws {
+        let (list, pointer) = try Self.list(body)
+        isBatch = list != nil
+        guard let list else {
+            events = [(0, try EventDraft(body, at: "", now: now))]
+            return
+        }
+        // Length and kind of the list only: what is in it is looked at one by one.
+        let faults = Schema.array(.any, min: 1, max: Self.mostEvents).validate(.array(list), at: pointer)
+        if !faults.isEmpty { throw Problem.validation(faults) }
+        for (index, value) in list.enumerated() {
+            do {
+                events.append((index, try EventDraft(value, at: jsonPointer(pointer, index), now: now)))
+            } catch {
+                rejected.append((index, error.list))
+            }
+        }
+    }
+
+    /// The list and where it stands; `nil` for a single event.
+    private static func list(_ body: JSONValue) throws -> ([JSONValue]?, String) {
+        if let list = body.array { return (list, "") }
+        guard let member = body["events"] else { return (nil, "") }
+        let faults = Schema.object([.required("events", .array(.any, max: .max), "Events")]).validate(body)
+        guard faults.isEmpty, let list = member.array else { throw Problem.validation(faults) }
+        return (list, "/events")
+    }
+
+    /// Moves an event whose contact does not exist to the rejected ones.
+    mutating func reject(_ index: Int) {
+        events.removeAll { $0.index == index }
+        rejected.append((index, [unknownContact(at: isBatch ? "/events/\(index)" : "")]))
+    }
+
+    /// `{"index":3,"errors":[{"pointer","code","detail"}]}`, in the order of the batch.
+    var rejections: JSONValue {
+        .array(rejected.sorted { $0.index < $1.index }.map { rejected in
+            [
+                "index": JSONValue(rejected.index),
+                "errors": .array(rejected.faults.map {
+                    ["pointer": .string($0.pointer), "code": .string($0.code), "detail": .string($0.detail)]
+                }),
+            ]
+        })
     }
 }
 
-/// One event, or a batch.
-struct EventBatch: BodyDecodable {
-    let events: [EventDraft]
-    let isBatch: Bool
-
-    static let schema: Schema = .oneOf([
-        .object([.required("events", .array(.object(EventDraft.members), min: 1, max: 1000), "Up to 1,000")]),
-        .object(EventDraft.members),
-    ])
-
-    init(_ body: JSONObject) throws {
-        if let list = body["events"]?.array {
-            isBatch = true
-            events = list.compactMap(\.object).map(EventDraft.init)
-        } else {
-            isBatch = false
-            events = [EventDraft(body)]
-        }
-        var faults = Faults()
-        for (index, event) in events.enumerated() {
-            let pointer = isBatch ? "/events/\(index)" : ""
-            let named = [event.contact.id, event.contact.externalID, event.contact.email, event.contact.phone].compactMap { $0 }
-            if named.isEmpty { faults.add(pointer + "/contact", "required", "Name the contact by id, external_id, email or phone.") }
-        }
-        try faults.check()
-    }
+func unknownContact(at pointer: String) -> Fault {
+    Fault(pointer: jsonPointer(pointer, "contact"), code: "unknown_contact", detail: "There is no such contact.")
 }
