@@ -87,7 +87,7 @@ struct SegmentCalculation {
         guard let counts = counts.first else { throw PostgresError.noRow }
         let difference = Difference(
             members: counts.members, entered: counts.entered, exited: counts.exited, asOf: rule.asOf)
-        try db.run(SegmentSQL.calculated, id, rule.asOf, stored.rule, !difference.isEmpty)
+        try db.run(SegmentSQL.calculated, id, rule.asOf, stored.rule, !isRefresh || !difference.isEmpty)
         if !isRefresh, !difference.isEmpty {
             for reader in try db.all(SegmentSQL.readers, id) {
                 try db.enqueue("calculate_segment", payload: ["segment_id": .string(reader.description)])

@@ -136,8 +136,8 @@ enum SegmentSQL {
     static let lockCalculation = Statement<Bool, SegmentID>("""
         SELECT pg_advisory_xact_lock(hashtextextended('segment ' || $1::uuid::text, 0)) IS NULL
         """)
-    /// Not when the rule was changed meanwhile: then the membership is another rule's. Nothing is written when
-    /// nothing changed.
+    /// Not when the rule was changed meanwhile: then the membership is another rule's. A refresh that changed nothing
+    /// writes nothing (`$4` false); a calculation that somebody asked for, or waits for, always tells its instant.
     static let calculated = Statement<Int, SegmentID, Instant, JSONValue, Bool>("""
         UPDATE segments SET calculated_at = $2, state = 'ready', problem = NULL
          WHERE workspace_id = current_workspace() AND id = $1 AND rule = $3 AND (state <> 'ready' OR $4)
