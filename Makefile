@@ -20,7 +20,7 @@ check: ## What CI checks: formatting, nginx, systemd, tests
 	@scripts/check && scripts/test
 
 build: ## Build in release
-	swift build -c release
+	swift build -c release --static-swift-stdlib
 
 fmt: ## Format the source
 	swift format --in-place --recursive Sources Tests Package.swift
@@ -32,10 +32,10 @@ db-reset: ## Delete the database of `make run`
 	@scripts/db-reset
 
 migrate: ## Apply pending migrations to the database of `make run`
-	@set -a; . .run/env; swift run -c release --quiet muster migrate --folder migrations
+	@set -a; . .run/env; swift run -c release --static-swift-stdlib --quiet muster migrate --folder migrations
 
 openapi: ## Print the OpenAPI document
-	@swift run -c release --quiet muster openapi
+	@swift run -c release --static-swift-stdlib --quiet muster openapi
 
 install: ## Install on this server, or below DESTDIR=; see README.md
 	@scripts/install

@@ -14,7 +14,10 @@ ENV = {key: value.strip().strip("'\"") for key, value in ENV.items()}
 URL = urllib.parse.urlsplit(ENV["MUSTER_URL"])
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
 SECONDS = int(os.environ.get("SECONDS_EACH", "4"))
-HILLSTROM = ROOT.parent / "shared" / "data" / "hillstrom_contacts.csv"
+# 64,000 contacts of a public data set (Hillstrom's e-mail challenge of 2008, with addresses made up).
+HILLSTROM = pathlib.Path(os.environ.get("CONTACTS", next(
+    (path for path in (ROOT / "data", ROOT.parent / "data", ROOT.parent / "shared" / "data") if path.is_dir()), ROOT)
+    / "hillstrom_contacts.csv"))
 results = []
 
 
@@ -79,7 +82,9 @@ def statement(name):
 def with_values(sql, *values):
     for index in range(len(values), 0, -1):
         sql = sql.replace(f"${index}", values[index - 1])
-    return re.sub(r"\s*\n\s*", " ", re.sub(r"--[^\n]*", "", sql)).strip()
+    sql = re.sub(r"\s*\n\s*", " ", re.sub(r"--[^\n]*", "", sql)).strip()
+    # pgbench takes `:name` for a variable, also inside a literal.
+    return re.sub(r"(?<!:):(?=[a-z_])", "' || chr(58) || '", sql)
 
 
 def base62(number, width):
@@ -197,7 +202,7 @@ def webhook():
 
 def hillstrom():
     if not HILLSTROM.exists():
-        sys.exit(f"{HILLSTROM} is absent: this figure needs its 64,000 contacts")
+        sys.exit(f"{HILLSTROM} is absent: CONTACTS names the file of 64,000 contacts that this figure needs")
     return HILLSTROM.read_bytes()
 
 
@@ -225,7 +230,7 @@ def preview():
     if counted["count"] != expected:
         sys.exit(f"preview counts {counted['count']}, the hand-written statement {expected}")
     def ours():
-        return statistics.median(call("POST", "/api/segments/preview", token, {"rule": rule})["took_ms"] for _ in range(5))
+        return statistics.median(call("POST", "/api/segments/preview", token, {"rule": rule})["count_ms"] for _ in range(5))
     def baseline():
         return 1000 / pgbench(f"\\startpipeline\nSELECT set_workspace('{workspace}');\n{with_values(hand)};\n\\endpipeline\n", clients=1, seconds=2)
     report("preview", *alternate(ours, baseline), 1.1, "ms", higher_is_better=False)

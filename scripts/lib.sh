@@ -44,6 +44,13 @@ build() {
     fi
 }
 
+# Programs that hold Swift's libraries, or what they use of them: an idle responder is smaller by a sixth and starts
+# sooner, and a server needs no Swift. Prints the folder.
+build_release() {
+    build -c release --static-swift-stdlib
+    swift build -c release --package-path "$root" --show-bin-path
+}
+
 # The supervisor of this checkout, if it runs. Beside the sockets, so that deleting .run does not lose it; a number
 # alone may be somebody else's by now.
 supervisor_file=$short/supervisor.pid

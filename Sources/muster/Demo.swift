@@ -64,7 +64,7 @@ struct Demo: ParsableCommand {
         ])
         let id = campaign["id"]?.string ?? ""
         let preflight = try api.post("/api/campaigns/\(id)/preflight", [:])
-        if let total = preflight["parts"]?["total"]?.integer { facts.append(["Preflight", "\(preflight["recipients"]?.text ?? "?") recipients, \(total) message parts"]) }
+        if let total = preflight["parts"]?["total"]?.integer { facts.append(["Preflight", "\(preflight["waterfall"]?["recipients"]?.text ?? "?") recipients, \(total) message parts"]) }
         _ = try api.post("/api/campaigns/\(id)/start", [:])
         _ = try api.wait(seconds: 60, "the campaign to finish") {
             let now = try api.get("/api/campaigns/\(id)")

@@ -86,6 +86,7 @@ private func preview(_ call: Call, _ rule: (Connection) throws -> JSONValue) thr
     try call.read(timeoutSeconds: 15) { db in
         let started = Instant.now()
         let rule = try RuleLibrary.compile(try rule(db), db)
+        _ = try db.one(SegmentSQL.planByValues)
         let counting = Instant.now()
         let count: [Int] = try db.dynamic(SegmentSQL.count(rule), rule.values)
         let counted = Instant.now()

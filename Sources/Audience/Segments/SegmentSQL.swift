@@ -170,6 +170,9 @@ enum SegmentSQL {
             """, rule.values + [segment.sqlValue, rule.asOf.sqlValue])
     }
 
+    /// For this transaction: a rule runs once, and what it compares with decides how. Responders plan otherwise.
+    static let planByValues = Statement<String>("SELECT set_config('plan_cache_mode', 'force_custom_plan', true)")
+
     static func count(_ rule: CompiledRule) -> String { "SELECT count(*) FROM contacts c WHERE \(rule.predicate)" }
 
     /// Whom of them a campaign could write to now: the same reasons as Messaging's.
