@@ -26,10 +26,21 @@ struct API {
         case .failure(let failure): throw CommandError("\(method) \(path): \(failure.detail)")
         case .success(let answer):
             guard (200...299).contains(answer.status) else {
-                throw CommandError("\(method) \(path): \(answer.status) \(String(decoding: answer.body.prefix(2000), as: UTF8.self))")
+                throw CommandError("\(method) \(path): \(answer.status) \(words(of: answer.body))")
             }
             return answer.body.isEmpty ? .null : try JSONValue(parsing: answer.body, limits: .trusted)
         }
+    }
+
+    /// What a problem says, fault by fault; any other answer as it came.
+    private func words(of body: [UInt8]) -> String {
+        guard let problem = try? JSONValue(parsing: body, limits: .trusted), let detail = problem["detail"]?.string else {
+            return String(decoding: body.prefix(2000), as: UTF8.self)
+        }
+        let faults = (problem["errors"]?.array ?? []).map { fault in
+            ([fault["pointer"]?.string, fault["detail"]?.string].compactMap { $0 }.filter { !$0.isEmpty }).joined(separator: ": ")
+        }
+        return ([detail] + faults).joined(separator: "\n  ")
     }
 
     /// Waits for a job that an answer named.
@@ -39,7 +50,7 @@ struct API {
             let job = try get("/api/jobs/\(id)")
             return ["succeeded", "failed", "cancelled"].contains(job["state"]?.string) ? job : nil
         }
-        guard job["state"]?.string == "succeeded" else { throw CommandError("the job \(id) \(job["state"]?.string ?? ""): \(job["problem"]?.text ?? "")") }
+        guard job["state"]?.string == "succeeded" else { throw CommandError("the job \(id) \(job["state"]?.string ?? ""): \(job["problem"]?["detail"]?.string ?? "")") }
         return job
     }
 
