@@ -175,7 +175,11 @@ func insert(
 
 func settleAll(_ scene: Scene, _ database: TestDatabase) throws {
     let db = try database.connect(as: .worker)
-    while try Settling.round(scene.workspace, db) > 0 {}
+    // A message that another worker held is looked at again a moment later.
+    try waitUntil("nothing new is left") {
+        while try Settling.round(scene.workspace, db) > 0 {}
+        return try db.inWorkspace(scene.workspace) { db in try db.value("SELECT count(*) FROM receipts WHERE state = 'new'", as: Int.self) == 0 }
+    }
 }
 
 /// State and outcome of every receipt, sorted.
