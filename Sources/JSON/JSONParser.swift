@@ -5,14 +5,17 @@ internal import CJansson
 public struct JSONLimits: Sendable {
     public var maximumBytes: Int
     public var maximumDepth: Int
-    public init(maximumBytes: Int = 1_048_576, maximumDepth: Int = 32) {
+    /// Integers beyond 64 bits become reals instead of an error. PostgreSQL writes 1e20 without its exponent.
+    public var takesLongIntegers: Bool
+    public init(maximumBytes: Int = 1_048_576, maximumDepth: Int = 32, takesLongIntegers: Bool = false) {
         self.maximumBytes = maximumBytes
         self.maximumDepth = maximumDepth
+        self.takesLongIntegers = takesLongIntegers
     }
     /// What a request body may be.
     public static let body = JSONLimits()
     /// What we wrote ourselves.
-    public static let trusted = JSONLimits(maximumBytes: 256 << 20, maximumDepth: 512)
+    public static let trusted = JSONLimits(maximumBytes: 256 << 20, maximumDepth: 512, takesLongIntegers: true)
 }
 
 /// Why a text is not JSON that we take, and where: line and column from 1, offset in bytes from 0.
@@ -26,7 +29,8 @@ public struct JSONError: Error, Sendable {
 }
 
 extension JSONValue {
-    /// Parses one document. Duplicate keys, invalid UTF-8, NaN and integers beyond 64 bits are errors.
+    /// Parses one document. Duplicate keys, invalid UTF-8, NaN and (unless the limits take them) integers beyond
+    /// 64 bits are errors.
     public init(parsing bytes: [UInt8], limits: JSONLimits = .body) throws(JSONError) {
         guard bytes.count <= limits.maximumBytes else {
             throw JSONError(
@@ -35,9 +39,10 @@ extension JSONValue {
         }
         try checkDepth(bytes, limits.maximumDepth)
         var failure = json_error_t()
-        let flags = size_t(JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL)
-        let root = bytes.withUnsafeBytes {
-            json_loadb($0.baseAddress?.assumingMemoryBound(to: CChar.self) ?? emptyText, $0.count, flags, &failure)
+        var root = load(bytes, &failure)
+        if root == nil, limits.takesLongIntegers {
+            var second = json_error_t()
+            root = load(withLongIntegersAsReals(bytes), &second)
         }
         guard let root else { throw JSONError(failure, in: bytes) }
         self = value(of: root)
@@ -47,6 +52,45 @@ extension JSONValue {
     public init(parsing text: String, limits: JSONLimits = .body) throws(JSONError) {
         try self.init(parsing: Array(text.utf8), limits: limits)
     }
+}
+
+private func load(_ bytes: [UInt8], _ failure: inout json_error_t) -> UnsafeMutablePointer<json_t>? {
+    let flags = size_t(JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL)
+    return bytes.withUnsafeBytes {
+        json_loadb($0.baseAddress?.assumingMemoryBound(to: CChar.self) ?? emptyText, $0.count, flags, &failure)
+    }
+}
+
+/// The same document with an exponent of zero behind each integer of 19 digits or more: reals to jansson.
+private func withLongIntegersAsReals(_ bytes: [UInt8]) -> [UInt8] {
+    var out: [UInt8] = []
+    out.reserveCapacity(bytes.count + 16)
+    var inString = false
+    var escaped = false
+    var digits = 0
+    var isInteger = true
+    func endNumber() {
+        if isInteger, digits >= 19 { out += "e0".utf8 }
+        digits = 0
+        isInteger = true
+    }
+    for byte in bytes {
+        if inString {
+            if escaped { escaped = false } else if byte == UInt8(ascii: "\\") { escaped = true } else if byte == UInt8(ascii: "\"") { inString = false }
+        } else {
+            switch byte {
+            case 48...57: digits += 1
+            case UInt8(ascii: "."), UInt8(ascii: "e"), UInt8(ascii: "E"): isInteger = false
+            case UInt8(ascii: "+"), UInt8(ascii: "-"): break
+            default:
+                endNumber()
+                inString = byte == UInt8(ascii: "\"")
+            }
+        }
+        out.append(byte)
+    }
+    endNumber()
+    return out
 }
 
 nonisolated(unsafe) private let emptyText: UnsafePointer<CChar> = {

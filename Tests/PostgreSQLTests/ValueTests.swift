@@ -37,6 +37,13 @@ private func roundTrip<T: SQLEncodable & SQLDecodable & RowDecodable>(_ value: T
         #expect(try roundTrip(number, as: "float8") == number)
     }
 
+    @Test func `numbers that PostgreSQL writes without an exponent are read, however many digits that takes`() throws {
+        let value: JSONValue = ["a": 1e20, "b": [-1e19, 1e308, 7], "c": "10000000000000000000000, \\\" 1e5"]
+        #expect(try roundTrip(value, as: "jsonb") == value)
+        #expect(try roundTrip(JSONValue.integer(.max), as: "jsonb") == .integer(.max))
+        #expect(throws: (any Error).self) { try JSONValue(parsing: "[10000000000000000000000]") }
+    }
+
     @Test func `bytes keep zeros and high bits`() throws {
         let bytes = (0...255).map { UInt8($0) }
         #expect(try roundTrip(bytes, as: "bytea") == bytes)
