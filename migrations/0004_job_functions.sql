@@ -9,15 +9,18 @@ RETURNS TABLE (workspace_id uuid, id uuid, kind text, payload jsonb, attempt int
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
 AS $$
     WITH busy AS MATERIALIZED (
-        SELECT r.workspace_id, count(*) AS jobs FROM jobs r WHERE r.state = 'running' GROUP BY r.workspace_id)
+        SELECT r.workspace_id, count(*) AS jobs FROM jobs r WHERE r.state = 'running' GROUP BY r.workspace_id),
+    -- Evaluated once, whatever the plan: in a loop it would lock and take more than one.
+    due AS MATERIALIZED (
+        SELECT q.workspace_id, q.id FROM jobs q LEFT JOIN busy ON busy.workspace_id = q.workspace_id
+         WHERE q.state = 'queued' AND q.run_at <= now() AND q.kind = ANY (kinds)
+         ORDER BY coalesce(busy.jobs, 0), q.run_at, q.id
+         LIMIT 1 FOR UPDATE OF q SKIP LOCKED)
     UPDATE jobs j
        SET state = 'running', attempt = j.attempt + 1, lease_token = gen_random_uuid(),
            lease_until = clock_timestamp() + make_interval(secs => lease_seconds),
            started_at = coalesce(j.started_at, now())
-      FROM (SELECT q.workspace_id, q.id FROM jobs q LEFT JOIN busy ON busy.workspace_id = q.workspace_id
-             WHERE q.state = 'queued' AND q.run_at <= now() AND q.kind = ANY (kinds)
-             ORDER BY coalesce(busy.jobs, 0), q.run_at, q.id
-             LIMIT 1 FOR UPDATE OF q SKIP LOCKED) due
+      FROM due
      WHERE j.workspace_id = due.workspace_id AND j.id = due.id
     RETURNING j.workspace_id, j.id, j.kind, j.payload, j.attempt, j.max_attempts, j.lease_token
 $$;

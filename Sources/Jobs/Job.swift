@@ -109,9 +109,12 @@ extension Connection {
         by user: UserID? = nil
     ) throws -> JobID {
         precondition(isInTransaction, "a job is enqueued in the transaction of what it belongs to")
-        let id = try one(JobSQL.enqueue, kind, payload, key, runAt, maximumAttempts, user)
-        _ = try one(JobSQL.notify)
-        return id
+        for _ in 0..<10 {
+            guard let id = try first(JobSQL.enqueue, kind, payload, key, runAt, maximumAttempts, user) else { continue }
+            _ = try one(JobSQL.notify)
+            return id
+        }
+        throw PostgresError.noRow
     }
 
     /// Ends a waiting job, and asks a running one to stop. In the open transaction and its workspace.

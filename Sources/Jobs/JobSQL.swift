@@ -3,18 +3,21 @@ internal import PostgreSQL
 internal import Vocabulary
 
 enum JobSQL {
-    /// A key that an open job of that kind has already gives that job's id instead of a second job.
+    /// A key that an open job of that kind has already gives that job's id instead of a second job. It is looked for
+    /// first: an INSERT that meets it would wait until the transaction that the job is in has ended. No row: another
+    /// transaction made one at this moment, which the next statement sees.
     static let enqueue = Statement<JobID, String, JSONValue, String?, Instant?, Int, UserID?>("""
-        WITH made AS (
+        WITH open AS MATERIALIZED (
+            SELECT id FROM jobs
+             WHERE workspace_id = current_workspace() AND kind = $1 AND key = $3 AND state IN ('queued', 'running')
+             LIMIT 1),
+        made AS (
             INSERT INTO jobs (workspace_id, kind, payload, key, run_at, max_attempts, created_by)
-            VALUES (current_workspace(), $1, $2, $3, coalesce($4, now()), $5, $6)
+            SELECT current_workspace(), $1::text, $2::jsonb, $3::text, coalesce($4::timestamptz, now()), $5::int, $6::uuid
+             WHERE NOT EXISTS (SELECT FROM open)
             ON CONFLICT (workspace_id, kind, key) WHERE state IN ('queued', 'running') DO NOTHING
             RETURNING id)
-        SELECT id FROM made
-        UNION ALL
-        SELECT id FROM jobs
-         WHERE workspace_id = current_workspace() AND kind = $1 AND key = $3 AND state IN ('queued', 'running')
-         LIMIT 1
+        SELECT id FROM made UNION ALL SELECT id FROM open
         """)
 
     static let notify = Statement<Bool>("SELECT pg_notify('muster_jobs', '') IS NULL")

@@ -12,7 +12,7 @@ public struct WorkerLoop: Sendable {
     /// How many threads run it.
     public let threads: Int
     /// Called once on each thread; the closure it gives does one round and says after how many seconds it wants the
-    /// next one. 0: at once, there is more to do.
+    /// next one. 0: at once, there is more to do. The last round is done when the worker is already stopping.
     public let make: @Sendable (WorkerContext) -> (() throws -> Double)
     public init(_ name: String, threads: Int = 1, make: @escaping @Sendable (WorkerContext) -> (() throws -> Double)) {
         self.name = name
@@ -162,11 +162,14 @@ final class Worker: Sendable {
     private func go(round loop: WorkerLoop) {
         let context = WorkerContext(configuration, loop.name) { self.isStopping.load(ordering: .relaxed) }
         let round = loop.make(context)
-        while !isStopping.load(ordering: .relaxed) {
+        while true {
+            // The last round begins after the stop: there a loop gives back what it holds.
+            let isLast = isStopping.load(ordering: .relaxed)
             do {
                 let seconds = try round()
                 if seconds > 0 { sleep(seconds: seconds) }
             } catch { pause(error, loop.name) }
+            if isLast { return }
         }
     }
 

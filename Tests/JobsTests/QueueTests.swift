@@ -74,6 +74,42 @@ extension Connection {
         }
     }
 
+    @Test func `whoever asks for a job at the same moment gets the one that is made`() throws {
+        try withOwnDatabase { database throws in
+            let workspace = try database.connect().createWorkspace()
+            let first = try database.connect()
+            let joined = Mutex<JobID?>(nil)
+            let made: JobID = try first.transaction { first in
+                try first.setWorkspace(workspace)
+                let made = try first.enqueue("test", key: "one")
+                startThread {
+                    let job = try? database.connect().enqueue(in: workspace, key: "one")
+                    joined.withLock { $0 = job }
+                }
+                usleep(200_000)
+                return made
+            }
+            for _ in 0..<500 where joined.withLock({ $0 == nil }) { usleep(10_000) }
+            #expect(joined.withLock { $0 } == made)
+        }
+    }
+
+    @Test func `nobody waits for the transaction that the job is in`() throws {
+        try withOwnDatabase { database throws in
+            let owner = try database.connect()
+            let workspace = try owner.createWorkspace()
+            let job = try owner.enqueue(in: workspace, key: "one")
+            let worker = try database.connect(as: .worker)
+            let claimed = try #require(try worker.claim())
+            try worker.transaction { worker in
+                try worker.setWorkspace(workspace)
+                _ = try worker.one(JobSQL.holdLease, claimed.id, claimed.lease, 60)
+                try owner.execute("SET lock_timeout = '1s'")
+                #expect(try owner.enqueue(in: workspace, key: "one") == job)
+            }
+        }
+    }
+
     @Test func `workers that claim at the same time never get the same job`() throws {
         try withOwnDatabase { database throws in
             let owner = try database.connect()

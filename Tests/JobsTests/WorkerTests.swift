@@ -188,4 +188,22 @@ private struct Ours: Error {}
             #expect(rounds.load(ordering: .relaxed) > 0)
         }
     }
+
+    @Test func `a loop that waits when the worker stops has a last round, in which it knows`() throws {
+        try withOwnDatabase { database throws in
+            let configuration = try testConfiguration(database: database.conninfo(as: .worker))
+            let rounds = Mutex<[Bool]>([])
+            let loop = WorkerLoop("holding") { context in
+                {
+                    rounds.withLock { $0.append(context.isStopping) }
+                    return 3600
+                }
+            }
+            let worker = Worker(configuration, [], [loop])
+            worker.start()
+            for _ in 0..<500 where rounds.withLock({ $0.isEmpty }) { usleep(2000) }
+            worker.stop(withinSeconds: 10)
+            #expect(rounds.withLock { $0 } == [false, true])
+        }
+    }
 }
