@@ -51,34 +51,47 @@ BEGIN
 END
 $$;
 
--- Makes the monthly partitions of a table from last month to `ahead` months from now, and the default one.
+-- Makes the monthly partitions of a table from last month to `ahead` months from now, and the default one. Rows that
+-- came while their month had no partition are in the default one, and move. A partition is filled and then attached:
+-- that way the parent is not locked against anybody, and the default partition only for a moment. Whoever holds that
+-- one is waited for shortly; the caller tries again.
 -- Partitions carry no grants: they are reached through their parent, and so through its policies.
 CREATE FUNCTION create_partitions(parent text, ahead int DEFAULT 3) RETURNS int
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp SET lock_timeout = '1s'
 AS $$
 DECLARE
     month date := date_trunc('month', now() AT TIME ZONE 'UTC') - interval '1 month';
     made int := 0;
     part text;
+    rest text := parent || '_default';
+    key text;
+    starts text;
+    ends text;
 BEGIN
-    IF NOT EXISTS (SELECT FROM pg_partitioned_table t WHERE t.partrelid = format('public.%I', parent)::regclass) THEN
+    SELECT a.attname INTO key FROM pg_partitioned_table t
+      JOIN pg_attribute a ON a.attrelid = t.partrelid AND a.attnum = t.partattrs[0]
+     WHERE t.partrelid = format('public.%I', parent)::regclass;
+    IF key IS NULL THEN
         RAISE EXCEPTION '% is not partitioned', parent;
+    END IF;
+    IF to_regclass(format('public.%I', rest)) IS NULL THEN
+        EXECUTE format('CREATE TABLE public.%I PARTITION OF public.%I DEFAULT', rest, parent);
+        made := made + 1;
     END IF;
     WHILE month <= date_trunc('month', now() AT TIME ZONE 'UTC') + make_interval(months => ahead) LOOP
         part := parent || to_char(month, '_YYYY_MM');
         IF to_regclass(format('public.%I', part)) IS NULL THEN
-            EXECUTE format('CREATE TABLE public.%I PARTITION OF public.%I FOR VALUES FROM (%L) TO (%L)', part, parent,
-                           to_char(month, 'YYYY-MM-DD 00:00:00+00'),
-                           to_char(month + interval '1 month', 'YYYY-MM-DD 00:00:00+00'));
+            starts := to_char(month, 'YYYY-MM-DD 00:00:00+00');
+            ends := to_char(month + interval '1 month', 'YYYY-MM-DD 00:00:00+00');
+            EXECUTE format('LOCK TABLE public.%I IN ACCESS EXCLUSIVE MODE', rest);
+            EXECUTE format('CREATE TABLE public.%I (LIKE public.%I INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', part, parent);
+            EXECUTE format('WITH moved AS (DELETE FROM public.%I WHERE %I >= %L AND %I < %L RETURNING *) '
+                           'INSERT INTO public.%I SELECT * FROM moved', rest, key, starts, key, ends, part);
+            EXECUTE format('ALTER TABLE public.%I ATTACH PARTITION public.%I FOR VALUES FROM (%L) TO (%L)', parent, part, starts, ends);
             made := made + 1;
         END IF;
         month := month + interval '1 month';
     END LOOP;
-    part := parent || '_default';
-    IF to_regclass(format('public.%I', part)) IS NULL THEN
-        EXECUTE format('CREATE TABLE public.%I PARTITION OF public.%I DEFAULT', part, parent);
-        made := made + 1;
-    END IF;
     RETURN made;
 END
 $$;

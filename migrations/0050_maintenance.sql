@@ -10,9 +10,10 @@ AS $$
 $$;
 
 -- Drops the monthly partitions of audit_log or receipts that ended before `before`. One that still holds receipts to
--- be settled stays: the ledger needs them. Returns how many were dropped.
+-- be settled stays: the ledger needs them. Returns how many were dropped. Dropping locks the parent, and whoever comes
+-- later stands behind: so it waits shortly for those who use it, and the caller tries again.
 CREATE FUNCTION drop_partitions(parent text, before timestamptz) RETURNS int
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp SET lock_timeout = '1s'
 AS $$
 DECLARE
     part record;

@@ -1,6 +1,8 @@
 // Chores that belong to no single feature: room, ends and counters.
+import Glibc
 import Jobs
 import PostgreSQL
+import Runtime
 
 private enum HousekeepingSQL {
     static let partitioned = Statement<String>("SELECT partitioned_tables()")
@@ -8,24 +10,29 @@ private enum HousekeepingSQL {
     static let dropPartitions = Statement<Int, String, Int>("""
         SELECT drop_partitions($1, now() - make_interval(days => $2))
         """)
-    /// The longest time that any workspace keeps its audit log or its raw receipts.
+    /// The longest and the shortest time that any workspace keeps its audit log or its raw receipts.
     static let longest = Statement<Int, String>("""
         SELECT coalesce(max(coalesce((settings ->> $1)::int, 30)), 30) FROM workspaces
         """)
+    static let shortest = Statement<Int, String>("""
+        SELECT coalesce(min(coalesce((settings ->> $1)::int, 30)), 30) FROM workspaces
+        """)
 
-    // Short batches: each a transaction of its own, so that nobody waits for a purge.
-    static let purgeAudit = Statement<Int>("""
+    // Short batches: each a transaction of its own, so that nobody waits for a purge. The shortest time that anybody
+    // keeps things, `$1`, is what spares the younger partitions from being read.
+    static let purgeAudit = Statement<Int, Int>("""
         DELETE FROM audit_log a USING (
             SELECT o.workspace_id, o.occurred_at, o.id FROM audit_log o JOIN workspaces w ON w.id = o.workspace_id
-             WHERE o.occurred_at < now() - make_interval(days => coalesce((w.settings ->> 'retention_days_audit')::int, 30))
+             WHERE o.occurred_at < now() - make_interval(days => $1)
+               AND o.occurred_at < now() - make_interval(days => coalesce((w.settings ->> 'retention_days_audit')::int, 30))
              LIMIT 5000) old
          WHERE a.workspace_id = old.workspace_id AND a.occurred_at = old.occurred_at AND a.id = old.id
         """)
     /// Receipts that are not settled yet stay, whatever their age.
-    static let purgeReceipts = Statement<Int>("""
+    static let purgeReceipts = Statement<Int, Int>("""
         DELETE FROM receipts r USING (
             SELECT o.workspace_id, o.received_at, o.id FROM receipts o JOIN workspaces w ON w.id = o.workspace_id
-             WHERE o.due_at IS NULL
+             WHERE o.due_at IS NULL AND o.received_at < now() - make_interval(days => $1)
                AND o.received_at < now() - make_interval(days => coalesce((w.settings ->> 'retention_days_receipts')::int, 30))
              LIMIT 5000) old
          WHERE r.workspace_id = old.workspace_id AND r.received_at = old.received_at AND r.id = old.id
@@ -87,26 +94,35 @@ private enum HousekeepingSQL {
 
 let housekeeping: [Chore] = [
     Chore("partitions", "Make the partitions of the coming months") { db in
-        var made = 0
-        for table in try db.all(HousekeepingSQL.partitioned) { made += try db.one(HousekeepingSQL.makePartitions, table) }
-        return [("made", made)]
+        try each(try db.all(HousekeepingSQL.partitioned).map { table in
+            (table, { try patiently { try db.one(HousekeepingSQL.makePartitions, table) } })
+        })
     },
     Chore("purge", "Forget what is past its retention: audit log, raw receipts, keys, files") { db in
-        var counts: [(String, Int)] = []
-        for (parent, setting) in [("audit_log", "retention_days_audit"), ("receipts", "retention_days_receipts")] {
-            let days = try db.one(HousekeepingSQL.longest, setting)
-            counts.append(("\(parent)_partitions", try db.one(HousekeepingSQL.dropPartitions, parent, max(1, days))))
+        func partitions(_ parent: String, _ setting: String) -> (String, () throws -> Int) {
+            ("\(parent)_partitions", {
+                let days = max(1, try db.one(HousekeepingSQL.longest, setting))
+                return try patiently { try db.one(HousekeepingSQL.dropPartitions, parent, days) }
+            })
         }
-        for (name, statement) in [
-            ("audit_log", HousekeepingSQL.purgeAudit), ("receipts", HousekeepingSQL.purgeReceipts),
-            ("idempotency_keys", HousekeepingSQL.purgeIdempotencyKeys), ("event_dedupe_keys", HousekeepingSQL.purgeDedupeKeys),
-            ("import_chunks", HousekeepingSQL.purgeChunks), ("import_errors", HousekeepingSQL.purgeImportErrors),
-            ("rate_limits", HousekeepingSQL.purgeRateLimits),
-        ] {
-            counts.append((name, try untilNone { try db.run(statement) }))
+        func rows(_ name: String, _ setting: String, _ statement: Statement<Int, Int>) -> (String, () throws -> Int) {
+            (name, {
+                let days = try db.one(HousekeepingSQL.shortest, setting)
+                return try untilNone { try db.run(statement, days) }
+            })
         }
-        for chore in jobsChores where chore.name == "purge-jobs" { counts += try chore.run(db).map { ("jobs_\($0.0)", $0.1) } }
-        return counts
+        func rows(_ name: String, _ statement: Statement<Int>) -> (String, () throws -> Int) {
+            (name, { try untilNone { try db.run(statement) } })
+        }
+        return try each([
+            partitions("audit_log", "retention_days_audit"), partitions("receipts", "retention_days_receipts"),
+            rows("audit_log", "retention_days_audit", HousekeepingSQL.purgeAudit),
+            rows("receipts", "retention_days_receipts", HousekeepingSQL.purgeReceipts),
+            rows("idempotency_keys", HousekeepingSQL.purgeIdempotencyKeys), rows("event_dedupe_keys", HousekeepingSQL.purgeDedupeKeys),
+            rows("import_chunks", HousekeepingSQL.purgeChunks), rows("import_errors", HousekeepingSQL.purgeImportErrors),
+            rows("rate_limits", HousekeepingSQL.purgeRateLimits),
+            ("jobs", { try jobsChores.first { $0.name == "purge-jobs" }!.run(db).reduce(0) { $0 + $1.1 } }),
+        ])
     },
     Chore("sessions", "Forget sessions that ended") { db in [("ended", try untilNone { try db.run(HousekeepingSQL.endSessions) })] },
     Chore("counters", "Compare stored counters with what they count, and mend them") { db in
@@ -118,4 +134,29 @@ private func untilNone(_ batch: () throws -> Int) throws -> Int {
     var total = 0
     while case let count = try batch(), count > 0 { total += count }
     return total
+}
+
+/// Does each of these, whatever becomes of the others. The first error is thrown in the end.
+private func each(_ tasks: [(name: String, work: () throws -> Int)]) throws -> [(String, Int)] {
+    var counts: [(String, Int)] = []
+    var failure: (any Error)?
+    for task in tasks {
+        do {
+            counts.append((task.name, try task.work()))
+        } catch {
+            Log.error("part of a chore", [("part", .string(task.name)), ("error", .string(String(describing: error)))])
+            failure = failure ?? error
+        }
+    }
+    if let failure { throw failure }
+    return counts
+}
+
+/// Tries again while others hold what is needed. They are waited for a second at a time, because everybody who comes
+/// later stands behind.
+private func patiently(_ work: () throws -> Int) throws -> Int {
+    for _ in 0..<5 {
+        do { return try work() } catch let error as PostgresError where error.sqlState == .lockNotAvailable { sleep(1) }
+    }
+    return try work()
 }

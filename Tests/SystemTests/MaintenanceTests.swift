@@ -1,0 +1,114 @@
+// The chores, as their binary runs them: a timer sees the exit code, the journal the counts.
+import Foundation
+import PostgreSQL
+import TestSupport
+import Testing
+import Vocabulary
+
+private let programs = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath().deletingLastPathComponent()
+
+/// Runs a chore and gives its exit code and what it logged.
+@discardableResult
+private func chore(_ name: String, _ database: TestDatabase) throws -> (status: Int32, log: String) {
+    let process = Process()
+    process.executableURL = programs.appendingPathComponent("muster-maintenance")
+    process.arguments = [name]
+    process.environment = ["MUSTER_DATABASE": database.conninfo(as: .maintenance)]
+    process.standardInput = FileHandle.nullDevice
+    let log = Pipe()
+    process.standardError = log
+    try process.run()
+    let text = String(decoding: try log.fileHandleForReading.readToEnd() ?? Data(), as: UTF8.self)
+    process.waitUntilExit()
+    return (process.terminationStatus, text)
+}
+
+@Suite struct MaintenanceTests {
+    @Test(arguments: ["partitions", "purge", "sessions", "counters", "rollup", "rescue", "refresh-segments"])
+    func `a chore may run again at once and finds nothing to do`(name: String) throws {
+        try withOwnDatabase { database throws in
+            for _ in 0..<2 {
+                let (status, log) = try chore(name, database)
+                #expect(status == 0 && log.contains("\"outcome\":\"done\""), "\(log)")
+            }
+        }
+    }
+
+    @Test func `rows that came before their partition move into it, and the ledger is still in step`() throws {
+        try withOwnDatabase { database throws in
+            let db = try database.connect()
+            let workspace = try db.createWorkspace()
+            // As if nobody had made partitions for months.
+            for table in ["messages", "receipts"] {
+                try db.execute("DO $$ DECLARE p text; BEGIN FOR p IN SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = '\(table)'::regclass AND inhrelid <> '\(table)_default'::regclass LOOP EXECUTE 'DROP TABLE ' || p; END LOOP; END $$")
+            }
+            try db.runDynamic(
+                """
+                INSERT INTO messages (workspace_id, campaign_id, contact_id, sender_id, channel, to_address, due_at, created_at)
+                SELECT $1, uuid_v7(), uuid_v7(), uuid_v7(), 'sms', '+12025550100', at, at
+                  FROM unnest(ARRAY[now(), date_trunc('month', now()) + interval '40 days', now() - interval '400 days']) at
+                """, [workspace.sqlValue])
+            try db.runDynamic(
+                "INSERT INTO receipts (workspace_id, sender_id, sid, status, body) VALUES ($1, uuid_v7(), 'SM', 'sent', '')", [workspace.sqlValue])
+            let (status, log) = try chore("partitions", database)
+            #expect(status == 0, "\(log)")
+            #expect(try db.value("SELECT count(*) FROM messages_default", as: Int.self) == 1)
+            #expect(try db.value("SELECT count(*) FROM messages", as: Int.self) == 3)
+            #expect(try db.value("SELECT count(*) FROM receipts_default", as: Int.self) == 0)
+            #expect(try db.value("SELECT sum(messages)::int FROM campaign_stats WHERE measure = 'frozen'", as: Int.self) == 3)
+            // What a partition has by itself: triggers and indexes.
+            let refusal = try #require(throws: PostgresError.self) { try db.execute("UPDATE messages SET state = 'started' WHERE created_at = (SELECT max(created_at) FROM messages)") }
+            #expect(refusal.constraint == "message_follows_its_states")
+            let plain = try db.value("SELECT to_char(now() AT TIME ZONE 'UTC', '\"messages_\"YYYY_MM')", as: String.self)
+            let indexes: Int = try db.value("SELECT count(*) FROM pg_index WHERE indrelid = $1::regclass", plain.sqlValue)
+            #expect(indexes == (try db.value("SELECT count(*) FROM pg_index WHERE indrelid = 'messages'::regclass", as: Int.self)))
+        }
+    }
+
+    @Test func `raw receipts and the audit log go after the days that their workspace keeps them, those to be settled stay`() throws {
+        try withOwnDatabase { database throws in
+            let db = try database.connect()
+            let short = try db.createWorkspace(settings: ["retention_days_receipts": 3, "retention_days_audit": 3])
+            let usual = try db.createWorkspace()
+            for workspace in [short, usual] {
+                for days in [1, 10, 29, 31, 200] {
+                    try db.runDynamic(
+                        """
+                        INSERT INTO receipts (workspace_id, sender_id, sid, status, body, received_at, state, due_at)
+                        SELECT $1, uuid_v7(), 'SM', 'sent', '', now() - make_interval(days => $2::int), s, CASE s WHEN 'parked' THEN now() END
+                          FROM unnest(ARRAY['applied', 'parked']) s
+                        """, [workspace.sqlValue, days.sqlValue])
+                }
+            }
+            #expect(try chore("purge", database).status == 0)
+            func left(_ workspace: WorkspaceID) throws -> String {
+                try db.value(
+                    "SELECT string_agg(state || ' ' || (now()::date - received_at::date), ', ' ORDER BY state, received_at DESC) FROM receipts WHERE workspace_id = $1",
+                    workspace.sqlValue)
+            }
+            let parked = "parked 1, parked 10, parked 29, parked 31, parked 200"
+            #expect(try left(short) == "applied 1, " + parked)
+            #expect(try left(usual) == "applied 1, applied 10, applied 29, " + parked)
+        }
+    }
+
+    @Test func `a chore that somebody stands in the way of does its other parts, and says so`() throws {
+        try withOwnDatabase { database throws in
+            let db = try database.connect()
+            try db.execute("DROP TABLE messages_\(try month(2, db)); DROP TABLE receipts_\(try month(2, db))")
+            let holder = try database.connect()
+            try holder.transaction { holder in
+                try holder.execute("SELECT 1 FROM messages_default")
+                let (status, log) = try chore("partitions", database)
+                #expect(status == 1 && log.contains("messages"), "\(log)")
+            }
+            #expect(try db.value("SELECT to_regclass('receipts_\(try month(2, db))') IS NOT NULL"))
+            #expect(try chore("partitions", database).status == 0)
+            #expect(try db.value("SELECT to_regclass('messages_\(try month(2, db))') IS NOT NULL"))
+        }
+    }
+
+    private func month(_ ahead: Int, _ db: Connection) throws -> String {
+        try db.value("SELECT to_char(now() AT TIME ZONE 'UTC' + make_interval(months => $1), 'YYYY_MM')", ahead.sqlValue)
+    }
+}
