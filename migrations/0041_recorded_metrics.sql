@@ -18,7 +18,7 @@ SELECT protect('recorded_metrics', 'SELECT, INSERT');
 CREATE INDEX campaigns_by_goal ON campaigns (workspace_id, goal_event) WHERE goal_event IS NOT NULL;
 
 -- Credits campaigns whose goal these events are: the contact was sent to, and the event falls into the attribution
--- window that begins then (docs/attribution.md). One conversion per contact and campaign, at the earliest such event,
+-- window that begins then. One conversion per contact and campaign, at the earliest such event,
 -- whatever the order in which they are told. Repeating it changes nothing. Returns how many rows it wrote.
 CREATE FUNCTION attribute_conversions(contacts uuid[], names text[], times timestamptz[]) RETURNS bigint
 LANGUAGE sql VOLATILE

@@ -46,6 +46,17 @@ import Vocabulary
         }
     }
 
+    @Test func `what came of messages of an earlier period makes no rate larger than 1 or negative`() {
+        let figures = Figures([
+            Count("frozen", "", 2), Count("skipped", "opted_out", 5), Count("sent", "", 1), Count("delivered", "", 3),
+            Count("failed", "30003", 2), Count("replied", "", 2),
+        ])
+        let rates = figures.body["rates"]
+        #expect(rates?["delivery_rate"] == 1.0 && rates?["failure_rate"] == 1.0 && rates?["reply_rate"] == 1.0 && rates?["click_rate"] == 0.0)
+        let late = Figures([Count("skipped", "opted_out", 5), Count("undelivered", "30003", 2)]).body["rates"]
+        #expect(late?["delivery_rate"] == .null && late?["failure_rate"] == 1.0)
+    }
+
     @Test func `figures of one's own are recorded and listed by name, newest first`() throws {
         try withAnalytics { site in
             for (name, value, at) in [("visits", 10, "2026-11-01"), ("visits", 12, "2026-11-02"), ("orders", 1, "2026-11-03")] {

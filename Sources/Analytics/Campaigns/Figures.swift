@@ -60,14 +60,17 @@ struct Figures: Sendable {
         })
     }
 
-    /// Fractions of what was handed over, so that none exceeds 1. `null` where nothing was: that is not a rate of 0.
+    /// Fractions of what was handed over. `null` where nothing was: that is not a rate of 0. A period also has what came
+    /// of messages that were sent before it, which is no reason for a rate beyond 1.
     private var rates: JSONValue {
         let sent = total("sent")
-        func of(_ count: Int, _ whole: Int) -> JSONValue { whole == 0 ? .null : .real(Double(count) / Double(whole)) }
-        // A message that was refused was never sent, and still failed.
-        let tried = total("frozen") - total("skipped") - total("waiting")
+        func of(_ count: Int, _ whole: Int) -> JSONValue { whole <= 0 ? .null : .real(min(1, Double(count) / Double(whole))) }
+        let failed = total("failed") + total("undelivered")
+        // A message that was refused was never sent, and still failed. Of a period whose messages were frozen before it,
+        // only those are known that ended in it.
+        let tried = max(total("frozen") - total("skipped") - total("waiting"), sent, failed)
         return [
-            "delivery_rate": of(total("delivered"), sent), "failure_rate": of(total("failed") + total("undelivered"), tried),
+            "delivery_rate": of(total("delivered"), sent), "failure_rate": of(failed, tried),
             "reply_rate": of(total("replied"), sent), "click_rate": of(total("clicked"), sent),
             "opt_out_rate": of(total("opted_out"), sent), "conversion_rate": of(total("converted"), sent),
         ]

@@ -67,7 +67,7 @@ struct CampaignDraft: BodyDecodable {
         .optional("sender_id", .string(format: "uuid"), "Where it comes from"),
         .optional("body", bodySchema, "The text"),
         .optional("goal_event", .string(min: 1, max: 200), "The event that counts as conversion"),
-        .optional("attribution_window_seconds", window, "How long after delivery a conversion counts; 7 days when absent"),
+        .optional("attribution_window_seconds", window, "How long after sending a conversion counts; 7 days when absent"),
     ])
 
     init(_ body: JSONObject) throws {
@@ -96,7 +96,7 @@ struct CampaignChange: BodyDecodable {
         .optional("sender_id", .string(format: "uuid"), "Where it comes from"),
         .optional("body", bodySchema, "The text"),
         .optional("goal_event", .nullable(.string(min: 1, max: 200)), "The event that counts as conversion; null: none"),
-        .optional("attribution_window_seconds", window, "How long after delivery a conversion counts"),
+        .optional("attribution_window_seconds", window, "How long after sending a conversion counts"),
     ])
 
     init(_ body: JSONObject) throws {
