@@ -47,8 +47,9 @@ AS $$
                                 FOR UPDATE SKIP LOCKED) m),
     named AS MATERIALIZED (
         SELECT h.*, k.id AS known, m.id AS held, m.created_at, m.sender_id, m.state, m.provider_rank AS known_rank,
-               coalesce(m.sid, first_value(h.sid) OVER (PARTITION BY h.message ORDER BY h.rank IS NULL, h.place)) AS known_sid,
-               row_number() OVER (PARTITION BY h.message, h.status ORDER BY h.place) AS repetition
+               -- Until we know its sid, the first that its own sender tells of.
+               coalesce(m.sid, first_value(h.sid) OVER (PARTITION BY h.message
+                    ORDER BY coalesce(m.sender_id <> h.sender, false), h.rank IS NULL, h.place)) AS known_sid
           FROM heard h
           LEFT JOIN known k ON k.id = h.message
           LEFT JOIN held m ON m.id = h.message),
@@ -88,7 +89,8 @@ AS $$
            AND d.next IS NOT NULL)
     SELECT j.place, CASE WHEN j.refusal IS NOT NULL THEN j.refusal
                          WHEN j.rank >= 4 AND state_of_status(j.status) <> coalesce(state_of_status(d.next), d.state) THEN 'conflict'
-                         WHEN j.status = d.next AND j.repetition = 1 THEN 'applied'
+                         WHEN j.status = d.next
+                          AND row_number() OVER (PARTITION BY j.message, j.status, j.refusal ORDER BY j.place) = 1 THEN 'applied'
                          ELSE 'stale' END
       FROM judged j
       LEFT JOIN decided d ON d.message = j.message
@@ -106,9 +108,10 @@ GRANT EXECUTE ON FUNCTION provider_rank(text), state_of_status(text), apply_stat
     apply_statuses(uuid[], uuid[], text[], text[], int[], timestamptz[]) TO muster_responder, muster_worker;
 
 -- Takes back what a dead worker held, in every workspace. Claimed: nothing was sent, pending again. Started: nobody
--- can know, so unknown, and never sent again by guessing; a callback or a look-up settles it.
+-- can know, so unknown, and never sent again by guessing; a callback or a look-up settles it. By the index of what is in
+-- somebody's hands: of a table that was just filled the planner knows too little to see how small that is.
 CREATE FUNCTION rescue_messages(most int, at timestamptz DEFAULT NULL) RETURNS TABLE (released int, lost int)
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp SET enable_seqscan = off
 AS $$
 BEGIN
     WITH expired AS (
@@ -130,18 +133,20 @@ END
 $$;
 GRANT EXECUTE ON FUNCTION rescue_messages(int, timestamptz) TO muster_worker, muster_maintenance;
 
--- What a sending worker has to look at, in every workspace: campaigns that send, and those with a test to send.
+-- What a sending worker has to look at, in every workspace: campaigns that send, and those with a test to send. Asked
+-- several times a second, so both come from indexes that hold nothing else.
 CREATE FUNCTION campaigns_to_send() RETURNS TABLE (workspace_id uuid, campaign_id uuid, sender_id uuid)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp SET enable_seqscan = off
 AS $$
+    WITH due AS (
+        SELECT c.workspace_id, c.id FROM campaigns c WHERE c.status = 'sending'
+        UNION
+        SELECT m.workspace_id, m.campaign_id FROM messages m WHERE m.state = 'pending' AND m.kind = 'test')
     SELECT c.workspace_id, c.id, c.sender_id
-      FROM campaigns c
+      FROM due d
+      JOIN campaigns c ON c.workspace_id = d.workspace_id AND c.id = d.id
       JOIN senders s ON s.workspace_id = c.workspace_id AND s.id = c.sender_id AND s.status = 'active'
       JOIN workspaces w ON w.id = c.workspace_id AND w.suspended_at IS NULL
-     WHERE c.status = 'sending'
-        OR EXISTS (SELECT FROM messages m
-                    WHERE m.workspace_id = c.workspace_id AND m.campaign_id = c.id
-                      AND m.state = 'pending' AND m.kind = 'test')
      ORDER BY c.workspace_id, c.id
 $$;
 GRANT EXECUTE ON FUNCTION campaigns_to_send() TO muster_worker;

@@ -91,7 +91,8 @@ DECLARE
     cause record;
     stored uuid;
 BEGIN
-    SELECT c.id INTO person FROM contacts c WHERE c.workspace_id = current_workspace() AND c.phone = $3;
+    -- Held, so that nobody deletes the contact under what is written of it.
+    SELECT c.id INTO person FROM contacts c WHERE c.workspace_id = current_workspace() AND c.phone = $3 FOR KEY SHARE;
     -- What they answer to: the last message of a campaign to this address in 30 days, of this sender if it sent one.
     SELECT m.campaign_id, m.contact_id INTO cause FROM messages m
      WHERE m.workspace_id = current_workspace() AND m.to_address = $3 AND m.sent_at > now() - interval '30 days'

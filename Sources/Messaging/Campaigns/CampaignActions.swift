@@ -30,7 +30,7 @@ func pauseCampaign(_ call: Call) throws -> Response {
 
 func resumeCampaign(_ call: Call) throws -> Response {
     try move(call, CampaignSQL.resume, "resume", from: [.paused], "campaign.resumed") { db, campaign in
-        guard let sender = campaign.sender, try db.one(SenderSQL.forSending, sender).isActive else {
+        guard let sender = campaign.sender, try db.one(SenderSQL.lockStatus, sender) == "active" else {
             throw Problem.conflict("sender_suspended", "The campaign's sender is suspended; give it working credentials first.")
         }
     }

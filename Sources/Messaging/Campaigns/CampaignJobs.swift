@@ -18,8 +18,11 @@ let freezeCampaign = JobHandler("freeze_campaign") { job in
         }
         _ = try db.one(CampaignSQL.planSetWise)
         let frozen = try db.run(CampaignSQL.insertAudience, id, segment, sender, campaign.channel)
+        // Whoever suspends the sender comes before this, and is seen, or after it, and pauses the campaign.
+        let senderIsActive = try db.one(SenderSQL.lockStatus, sender) == "active"
         // Cancelled meanwhile: the rows go with this transaction.
         guard try db.run(CampaignSQL.freeze, id) == 1 else { throw JobSnooze(seconds: 0) }
+        if !senderIsActive { try db.run(LedgerSQL.pauseCampaign, id, "sender_suspended") }
         let skipped = try db.all(CampaignSQL.reasons, id)
         return [
             "frozen": .integer(Int64(frozen)), "recipients": .integer(Int64(frozen - skipped.reduce(0) { $0 + $1.count })),
@@ -38,9 +41,11 @@ private func awaitSegment(_ job: JobContext, _ id: CampaignID) throws {
         }
         let isFresh = state.calculatedAt.map { $0 >= asked } ?? false
         if state.state == "ready", isFresh { return nil }
-        if state.state == "failed" { return try giveUp(db, id, "segment_failed") }
+        let isBeingCalculated = try db.one(CampaignSQL.isBeingCalculated, segment.description)
+        // A failure from before the start says nothing while the calculation that was asked for is still to come.
+        if state.state == "failed", !isBeingCalculated { return try giveUp(db, id, "segment_failed") }
         // The calculation that was asked for may have joined one that had begun before: then it takes another.
-        try db.enqueueCalculation(of: segment)
+        if !isBeingCalculated { try db.enqueueCalculation(of: segment) }
         return Instant.now().seconds(since: asked) < 10 ? 0.2 : 2
     }
     if let waitSeconds { throw JobSnooze(seconds: waitSeconds) }

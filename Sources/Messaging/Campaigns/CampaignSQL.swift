@@ -127,6 +127,12 @@ enum CampaignSQL {
          WHERE workspace_id = current_workspace() AND id = $1
         """)
 
+    /// Whether a calculation of this segment waits or runs.
+    static let isBeingCalculated = Statement<Bool, String>("""
+        SELECT EXISTS (SELECT FROM jobs WHERE workspace_id = current_workspace() AND kind = 'calculate_segment' AND key = $1
+                          AND state IN ('queued', 'running'))
+        """)
+
     /// Before a statement over a whole segment: joins by hashing. A loop of look-ups is what the planner takes for
     /// tables that were just filled and have no statistics yet, and it is never the better one here.
     static let planSetWise = Statement<String>("SELECT set_config('enable_nestloop', 'off', true)")

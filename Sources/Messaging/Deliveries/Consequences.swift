@@ -18,11 +18,11 @@ enum Consequences {
         case .optOut: _ = try db.one(DeliverySQL.optOut, failure.channel, failure.address, failure.code)
         case .hard, .soft, .blocked: try hold(failure, error, db)
         case .content:
-            let share = try db.one(DeliverySQL.failureShare, failure.campaign, codes(.content))
+            let share = try db.one(DeliverySQL.failureShare, failure.campaign, codes(.content), failure.startedAt)
             guard share.failed >= filteredLimit, Double(share.failed) >= filteredShare * Double(share.sent) else { return }
             try pause(failure.campaign, "content_filtered", db)
         case .configuration:
-            let share = try db.one(DeliverySQL.failureShare, failure.campaign, codes(.configuration))
+            let share = try db.one(DeliverySQL.failureShare, failure.campaign, codes(.configuration), failure.startedAt)
             if share.failed >= misconfiguredLimit { try pause(failure.campaign, "sender_misconfigured", db) }
         case .account:
             guard try db.run(DeliverySQL.suspendSender, failure.sender, "account_suspended", failure.startedAt) > 0 else { return }

@@ -91,11 +91,15 @@ enum DeliverySQL {
            AND m.sent_at > now() - make_interval(days => $3)
         """)
 
-    /// How many messages of a campaign ended with one of these codes, and how many were sent.
-    static let failureShare = Statement<FailureShare, CampaignID, [String]>("""
+    /// How many messages of a campaign ended with one of these codes, and how many were sent, since it was started or
+    /// resumed. Nothing for a message that was started before that: whoever resumed it knew of those.
+    static let failureShare = Statement<FailureShare, CampaignID, [String], Instant>("""
         SELECT coalesce(sum(s.messages) FILTER (WHERE s.measure IN ('failed', 'undelivered') AND s.reason = ANY ($2)), 0)::bigint AS failed,
                coalesce(sum(s.messages) FILTER (WHERE s.measure = 'sent'), 0)::bigint AS sent
-          FROM campaign_stats s WHERE s.workspace_id = current_workspace() AND s.campaign_id = $1
+          FROM campaigns c
+          JOIN campaign_stats s ON s.workspace_id = current_workspace() AND s.campaign_id = c.id
+                               AND s.slot >= date_bin('15 minutes', c.updated_at, '2000-01-01 00:00:00+00')
+         WHERE c.workspace_id = current_workspace() AND c.id = $1 AND c.status = 'sending' AND c.updated_at <= $3
         """)
 
     /// Not when it was changed after the message had been started: what it is now has not failed yet.

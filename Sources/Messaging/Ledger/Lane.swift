@@ -21,6 +21,8 @@ struct Attempt {
     let createdAt: Instant
     let number: Int
     let to: String
+    /// What the sender was when the request was made of it: a refusal of its credentials says nothing of later ones.
+    let senderVersion: Int
     let lane: Lane
 }
 

@@ -51,9 +51,9 @@ enum LedgerSQL {
          ORDER BY v.due_at, v.id
         """)
 
-    /// claimed → started, committed before the request leaves. The last look at consent, suppression and the campaign:
-    /// claimed → skipped for who has said no, claimed → pending where the campaign was paused. Rows of another lease
-    /// are not touched and not returned.
+    /// claimed → started, committed before the request leaves. The last look at consent, suppression, campaign, sender
+    /// and workspace: claimed → skipped for who has said no, claimed → pending where the campaign was paused or the
+    /// sender or the workspace suspended. Rows of another lease are not touched and not returned.
     /// - Parameters: campaign, lease token, ids, creation times, texts, parts, lease in seconds.
     static let start = Statement<StartedMessage, CampaignID, UUID, [MessageID], [Instant], [String], [Int], Double>("""
         WITH wanted AS (
@@ -69,9 +69,12 @@ enum LedgerSQL {
             SELECT m.id, m.created_at, m.body, m.parts, p.status,
                    CASE WHEN \(reasonNow) IS NOT NULL THEN \(reasonNow)
                         WHEN m.kind = 'campaign' AND p.status = 'cancelled' THEN 'campaign_cancelled' END AS reason,
-                   CASE WHEN m.kind = 'test' OR p.status = 'sending' THEN 'started' ELSE 'pending' END AS otherwise
+                   CASE WHEN (m.kind = 'test' OR p.status = 'sending') AND o.status = 'active'
+                         AND (SELECT w.suspended_at IS NULL FROM workspaces w WHERE w.id = current_workspace())
+                        THEN 'started' ELSE 'pending' END AS otherwise
               FROM held m
               JOIN campaigns p ON p.workspace_id = current_workspace() AND p.id = $1
+              LEFT JOIN senders o ON o.workspace_id = current_workspace() AND o.id = p.sender_id
              \(contactAndConsent)),
         decided AS (
             SELECT j.*, CASE WHEN j.reason IS NOT NULL THEN 'skipped' ELSE j.otherwise END AS next FROM judged j)
@@ -187,4 +190,11 @@ enum LedgerSQL {
     static let campaign = Statement<CampaignText, CampaignID>("""
         SELECT body, version FROM campaigns WHERE workspace_id = current_workspace() AND id = $1
         """)
+}
+
+extension Connection {
+    /// A transaction of the ledger in a workspace; both begin in one round trip.
+    func inWorkspace<T>(_ workspace: WorkspaceID, _ work: (Connection) throws -> T) throws -> T {
+        try transaction(first: LedgerSQL.beginByKey, workspace) { _ in try work(self) }
+    }
 }

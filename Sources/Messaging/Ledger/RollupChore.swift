@@ -15,6 +15,7 @@ public let messagingChores: [Chore] = [
         let rescued = try db.one(LedgerSQL.rescue, 10_000, nil)
         return [("released", rescued.released), ("unknown", rescued.lost)]
     },
+    rescueCampaigns,
 ]
 
 /// Each difference is a bug: the triggers keep both in step. It is told, then mended.

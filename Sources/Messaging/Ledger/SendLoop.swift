@@ -32,6 +32,8 @@ final class SendLoop {
     private static let leaseSeconds = 60.0
     /// How often paused, resumed and new campaigns are noticed.
     private static let refreshSeconds = 0.25
+    /// How long a campaign rests whose statements fail by themselves.
+    private static let refusedSeconds = 5.0
 
     private let db: Connection
     private let configuration: Configuration
@@ -64,7 +66,7 @@ final class SendLoop {
             if !isStopping() {
                 try refresh()
                 for lane in lanes where room > 0 {
-                    if try advance(lane) { isBusy = true }
+                    if try advanceAlone(lane) { isBusy = true }
                 }
                 // Whoever was first is last next time.
                 if let first = lanes.first { lanes = lanes.dropFirst() + [first] }
@@ -107,10 +109,23 @@ final class SendLoop {
         try recall()
     }
 
+    /// A campaign that the database refuses waits by itself: nobody else stands behind it.
+    private func advanceAlone(_ lane: Lane) throws -> Bool {
+        do {
+            return try advance(lane)
+        } catch let error as PostgresError where !error.isTransient {
+            lane.nextClaim = .now() + Self.refusedSeconds
+            Log.error("campaign cannot be sent", [
+                ("campaign", .string(lane.work.campaign.description)), ("error", .string(error.description)),
+            ])
+            return false
+        }
+    }
+
     /// One step of a campaign. Returns whether it did anything.
     private func advance(_ lane: Lane) throws -> Bool {
         let now = Instant.now()
-        if now > lane.readyUntil { lane.ready = [] }
+        if now > lane.readyUntil, !lane.ready.isEmpty { putBack(lane) }
         if lane.ready.isEmpty {
             guard now >= lane.nextClaim, now >= lane.gate.notBefore else { return false }
             try claim(lane, now)
@@ -206,8 +221,9 @@ final class SendLoop {
         }
         crashPoint("after_start")
         lane.ready = lane.ready.dropFirst(granted)
-        // Small waits are gathered, so that a fast sender does not make a transaction of every message.
-        if granted < wanted.count { lane.gate.notBefore = max(lane.gate.notBefore, now + max(0.04, waitSeconds)) }
+        // Small waits are gathered, so that a fast sender does not make a transaction of every message; long ones are
+        // cut, so that a rate that was raised is noticed.
+        if granted < wanted.count { lane.gate.notBefore = max(lane.gate.notBefore, now + min(5, max(0.04, waitSeconds))) }
         submit(started, wanted.prefix(granted), lane)
         return granted > 0
     }
@@ -223,7 +239,9 @@ final class SendLoop {
                 continue
             }
             nextTag += 1
-            attempts[nextTag] = Attempt(message: message.id, createdAt: message.createdAt, number: row.attempt, to: message.to, lane: lane)
+            attempts[nextTag] = Attempt(
+                message: message.id, createdAt: message.createdAt, number: row.attempt, to: message.to,
+                senderVersion: lane.gate.version, lane: lane)
             lane.inFlight += 1
             http.submit(request, tag: nextTag)
         }
@@ -248,22 +266,20 @@ final class SendLoop {
         lane.ready = []
     }
 
-    /// Takes back what was never sent. Runs again until it has run once.
+    /// Takes back what was never sent. Runs again until it has run once; what the database refuses is left to the end
+    /// of its lease.
     private func recall() throws {
         while let next = recalls.last {
-            _ = try db.inWorkspace(next.workspace) { db in
-                try db.run(
-                    LedgerSQL.giveBack, next.lease, next.messages.map(\.id), next.messages.map(\.createdAt),
-                    next.messages.map { _ in nil })
+            do {
+                _ = try db.inWorkspace(next.workspace) { db in
+                    try db.run(
+                        LedgerSQL.giveBack, next.lease, next.messages.map(\.id), next.messages.map(\.createdAt),
+                        next.messages.map { _ in nil })
+                }
+            } catch let error as PostgresError where !error.isTransient {
+                Log.error("messages not given back", [("workspace", .string(next.workspace.description)), ("error", .string(error.description))])
             }
             recalls.removeLast()
         }
-    }
-}
-
-extension Connection {
-    /// A transaction of the ledger in a workspace; both begin in one round trip.
-    func inWorkspace<T>(_ workspace: WorkspaceID, _ work: (Connection) throws -> T) throws -> T {
-        try transaction(first: LedgerSQL.beginByKey, workspace) { _ in try work(self) }
     }
 }

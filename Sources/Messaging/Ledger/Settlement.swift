@@ -47,12 +47,35 @@ struct Settlement {
     mutating func commit(_ db: Connection) throws {
         while let workspace = entries.first?.attempt.lane.work.workspace {
             let mine = entries.filter { $0.attempt.lane.work.workspace == workspace }
-            try db.inWorkspace(workspace) { db in
-                try Settlement.settle(mine, db)
-                try Settlement.draw(consequencesOf: mine, db)
+            do {
+                try Settlement.commit(mine, in: workspace, db)
+            } catch let error as PostgresError where !error.isTransient {
+                Log.error("outcomes not settled", [("workspace", .string(workspace.description)), ("error", .string(error.description))])
+                try Settlement.commitEach(mine, in: workspace, db)
             }
             crashPoint("after_settle")
             entries.removeAll { $0.attempt.lane.work.workspace == workspace }
+        }
+    }
+
+    private static func commit(_ entries: [Entry], in workspace: WorkspaceID, _ db: Connection) throws {
+        try db.inWorkspace(workspace) { db in
+            try settle(entries, db)
+            try draw(consequencesOf: entries, db)
+        }
+    }
+
+    /// One by one, so that an outcome that the database refuses holds up no other. Its message stays started until the
+    /// lease ends, and is unknown then: a callback settles it.
+    private static func commitEach(_ entries: [Entry], in workspace: WorkspaceID, _ db: Connection) throws {
+        for entry in entries {
+            do {
+                try commit([entry], in: workspace, db)
+            } catch let error as PostgresError where !error.isTransient {
+                Log.error("outcome not settled", [
+                    ("message", .string(entry.attempt.message.description)), ("error", .string(error.description)),
+                ])
+            }
         }
     }
 
@@ -93,7 +116,7 @@ struct Settlement {
             case .authenticationFailed, .rejected(_, .account):
                 guard suspended.insert(lane.work.sender).inserted else { continue }
                 let reason = entry.outcome == .authenticationFailed ? "authentication_failed" : "account_suspended"
-                if try db.run(SenderSQL.suspend, lane.work.sender, reason, lane.gate.version) > 0 {
+                if try db.run(SenderSQL.suspend, lane.work.sender, reason, entry.attempt.senderVersion) > 0 {
                     try db.run(LedgerSQL.pauseCampaignsOfSender, lane.work.sender, "sender_suspended")
                     Log.error("sender suspended", [("sender", .string(lane.work.sender.description)), ("reason", .string(reason))])
                 }

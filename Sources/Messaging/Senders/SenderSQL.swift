@@ -3,12 +3,13 @@ internal import Vocabulary
 internal import Web
 
 enum SenderSQL {
-    /// Parameter `$1` of every statement that gives items: the public URL, for what to enter at the provider.
+    /// Parameter `$1` of every statement that gives items: the public URL, for what to enter at the provider. With the
+    /// wish to be called again, because a reply that we could not store may be a STOP.
     private static let item = """
         json_build_object('id', s.id, 'name', s.name, 'channel', s.channel, 'provider', s.provider, 'from', s.from_number,
             'messaging_service_sid', s.messaging_service_sid, 'account_sid', s.account_sid,
             'rate_parts_per_second', s.rate_parts_per_second, 'status', s.status, 'status_reason', s.status_reason,
-            'inbound_webhook', $1::text || '/webhooks/' || s.provider || '/' || s.id || '/inbound',
+            'inbound_webhook', $1::text || '/webhooks/' || s.provider || '/' || s.id || '/inbound\(TwilioClient.retries)',
             'created_at', rfc3339(s.created_at), 'updated_at', rfc3339(s.updated_at), 'version', s.version)::text AS item
         """
 
@@ -58,6 +59,11 @@ enum SenderSQL {
     static let forSending = Statement<SenderRow, SenderID>("""
         SELECT id, channel, provider, from_number, messaging_service_sid, rate_parts_per_second, credentials, status, version
           FROM senders WHERE workspace_id = current_workspace() AND id = $1
+        """)
+
+    /// As it is and will be until the transaction ends.
+    static let lockStatus = Statement<String, SenderID>("""
+        SELECT status FROM senders WHERE workspace_id = current_workspace() AND id = $1 FOR SHARE
         """)
 
     /// Not when it was changed meanwhile: its new credentials have not been tried yet.

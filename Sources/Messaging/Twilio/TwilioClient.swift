@@ -15,11 +15,13 @@ public struct TwilioClient: Sendable {
         case messagingService(String)
     }
 
-    /// Where Twilio tells what becomes of a message. By default it calls once and takes a 5xx for an answer; the part
-    /// behind `#` asks for three more tries, and is neither sent nor signed. Source: Twilio's "Webhook connection
-    /// overrides".
+    /// Behind a URL that Twilio calls. By default it calls once and takes a 5xx for an answer; this asks for three more
+    /// tries, and is neither sent nor signed. Source: Twilio's "Webhook connection overrides".
+    static let retries = "#rc=3&rp=ct,rt,5xx&rt=4000"
+
+    /// Where Twilio tells what becomes of a message.
     public static func statusCallback(publicURL: String, sender: SenderID, message: MessageID) -> String {
-        "\(publicURL)/webhooks/twilio/\(sender)/status?m=\(message)#rc=3&rp=ct,rt,5xx&rt=4000"
+        "\(publicURL)/webhooks/twilio/\(sender)/status?m=\(message)\(retries)"
     }
 
     /// - Parameter statusCallback: our URL, with our message id in its query: a callback settles the message even
@@ -56,14 +58,14 @@ public struct TwilioClient: Sendable {
             guard let sid = answer?["sid"]?.string, isMessageSID(sid) else { return .unknown(reason: "unreadable_answer") }
             // "0" with a messaging service until it has picked a number.
             let parts = answer?["num_segments"]?.string.flatMap { Int($0) }.flatMap { $0 > 0 ? $0 : nil }
-            return .sent(sid: sid, status: answer?["status"]?.string ?? "queued", parts: parts)
+            return .sent(sid: sid, status: answer?["status"]?.string.flatMap(plainWord) ?? "queued", parts: parts)
         case 429:
             return .retryLater(afterSeconds: response.header("retry-after").flatMap { Double($0) }.flatMap { $0 >= 0 ? min($0, 300) : nil })
         // A time-out on the way says nothing of what Twilio did.
         case 408: return .unknown(reason: "status_408")
         case 400...499:
             // Both forms of Twilio's errors have the code on top: its own, and RFC 9457.
-            let code = answer?["code"]?.integer ?? answer?["code"]?.string.flatMap { Int($0) }
+            let code = (answer?["code"]?.integer ?? answer?["code"]?.string.flatMap { Int($0) }).flatMap { Int32(exactly: $0) }.map { Int($0) }
             let isKnown = code.map { TwilioError.of($0).errorClass != .account && TwilioError.isKnown($0) } ?? false
             if response.status == 401 || response.status == 403 && !isKnown || code == 20003 { return .authenticationFailed }
             guard let code else { return .rejected(code: response.status, class: .bug) }
@@ -72,6 +74,11 @@ public struct TwilioClient: Sendable {
         default: return .unknown(reason: "status_\(response.status)")
         }
     }
+}
+
+/// A status as Twilio writes them; `nil` for anything else that an answer may hold.
+private func plainWord(_ text: String) -> String? {
+    (1...32).contains(text.utf8.count) && text.utf8.allSatisfy { (97...122).contains($0) || $0 == UInt8(ascii: "_") } ? text : nil
 }
 
 /// `SM` or `MM` and 32 hex digits.

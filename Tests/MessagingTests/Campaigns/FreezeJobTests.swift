@@ -29,11 +29,51 @@ import Vocabulary
         try withMessagingSite { site throws in
             _ = try site.post(site.campaign + "/start")
             try site.owner.execute("UPDATE segments SET state = 'failed', problem = 'no such field'")
+            // It may have failed before the start: the calculation that the start asked for decides.
+            _ = try work(site)
+            #expect(try site.scene.status(site.owner) == "freezing")
+            try end("calculate_segment", site)
             _ = try work(site)
             let campaign = try site.get(site.campaign).json
             #expect(campaign["status"]?.string == "cancelled")
             #expect(campaign["status_reason"]?.string == "segment_failed")
             #expect(try site.scene.states(site.owner).isEmpty)
+        }
+    }
+
+    @Test func `a campaign whose sender was suspended meanwhile is frozen and paused`() throws {
+        try withMessagingSite { site throws in
+            _ = try site.post(site.campaign + "/start")
+            try site.owner.execute("UPDATE segments SET calculated_at = now()")
+            try site.owner.execute("UPDATE senders SET status = 'suspended', status_reason = 'authentication_failed'")
+            _ = try work(site)
+            let campaign = try site.get(site.campaign).json
+            #expect(campaign["status"]?.string == "paused" && campaign["status_reason"]?.string == "sender_suspended")
+            #expect(try site.scene.states(site.owner) == ["pending": 3])
+        }
+    }
+
+    @Test func `a campaign whose job has failed for good gets another one`() throws {
+        try withMessagingSite(contacts: 5) { site throws in
+            let maintenance = try site.database.connect(as: .maintenance)
+            func rescue() throws -> Int { try rescueCampaigns.run(maintenance)[0].1 }
+            _ = try site.post(site.campaign + "/start")
+            try site.owner.execute("UPDATE segments SET calculated_at = now()")
+            try site.owner.execute("UPDATE campaigns SET start_requested_at = now() - interval '2 minutes'")
+            #expect(try rescue() == 0)
+            try end("freeze_campaign", site)
+            #expect(try rescue() == 1)
+            #expect(try rescue() == 0)
+            #expect(try work(site)["state"]?.string == "succeeded")
+            #expect(try site.scene.states(site.owner) == ["pending": 5])
+
+            _ = try site.post(site.campaign + "/cancel")
+            try site.owner.execute("UPDATE campaigns SET cancelled_at = now() - interval '2 minutes'")
+            try end("close_campaign", site)
+            #expect(try rescue() == 1)
+            #expect(try work(site)["state"]?.string == "succeeded")
+            #expect(try site.scene.states(site.owner) == ["skipped/campaign_cancelled": 5])
+            #expect(try rescue() == 0)
         }
     }
 
@@ -55,6 +95,11 @@ import Vocabulary
             #expect(try work(site)["state"]?.string == "succeeded")
             #expect(try site.scene.states(site.owner) == ["skipped/campaign_cancelled": 7])
         }
+    }
+
+    /// Ends the open jobs of a kind as if all their attempts had failed.
+    private func end(_ kind: String, _ site: MessagingSite) throws {
+        try site.owner.execute("UPDATE jobs SET state = 'failed', finished_at = now() WHERE kind = '\(kind)' AND state = 'queued'")
     }
 
     /// Runs the campaign's own job that waits, as a worker does, and gives its row.

@@ -79,6 +79,21 @@ import Vocabulary
         }
     }
 
+    @Test func `a campaign that was resumed does not pause for what was started before`() throws {
+        try withOwnDatabase { database in
+            let owner = try database.connect()
+            let scene = try Scene(owner, contacts: 15)
+            let messages = try started(scene, database)
+            try insert(messages.prefix(10).map { ($0, "undelivered") }, code: 30034, scene, database)
+            try settleAll(scene, database)
+            #expect(try scene.status(owner) == "paused")
+            _ = try owner.inWorkspace(scene.workspace) { db in try db.one(CampaignSQL.resume, scene.campaign) }
+            try insert(messages.dropFirst(10).map { ($0, "undelivered") }, code: 30034, scene, database)
+            try settleAll(scene, database)
+            #expect(try scene.status(owner) == "sending")
+        }
+    }
+
     private func suppressions(_ db: Connection) throws -> [String] {
         try db.dynamic("SELECT address || ' ' || reason || ' ' || source FROM suppressions ORDER BY 1", [])
     }

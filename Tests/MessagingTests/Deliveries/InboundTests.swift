@@ -1,4 +1,6 @@
+import Foundation
 import PostgreSQL
+import Synchronization
 import TestSupport
 import Testing
 import Vocabulary
@@ -18,7 +20,7 @@ import Vocabulary
     }
 
     @discardableResult
-    private func receive(_ scene: Scene, _ text: String, _ db: Connection, sid: String = "SM\(UUID.v7())", from: String = phone) throws -> String {
+    private func receive(_ scene: Scene, _ text: String, _ db: Connection, sid: String = "SM\(Vocabulary.UUID.v7())", from: String = phone) throws -> String {
         try db.one(DeliverySQL.receiveInbound, scene.sender, sid, from, "+12025550100", text, inboundIntent(of: text).rawValue)
     }
 
@@ -77,6 +79,28 @@ import Vocabulary
             try receive(scene, "STOP", db, from: "+12025559999")
             #expect(try db.value("SELECT reason FROM suppressions WHERE address = '+12025559999'") == "opt_out")
             #expect(try db.value("SELECT count(*) FROM inbound_messages WHERE contact_id IS NULL", as: Int.self) == 1)
+        }
+    }
+
+    @Test func `a STOP holds although its contact is deleted at the same moment`() throws {
+        try withOwnDatabase { database in
+            let owner = try database.connect()
+            let scene = try Scene(owner, contacts: 1)
+            let stored = Mutex<String?>(nil)
+            try owner.transaction { owner in
+                try owner.runDynamic("DELETE FROM contacts WHERE id = $1", [scene.contacts[0].sqlValue])
+                startThread {
+                    let outcome = try? database.connect(as: .responder).transaction { db in
+                        try db.setWorkspace(scene.workspace)
+                        return try receive(scene, "STOP", db)
+                    }
+                    stored.withLock { $0 = outcome ?? "refused" }
+                }
+                Thread.sleep(forTimeInterval: 0.3)
+            }
+            try waitUntil("the reply is answered") { stored.withLock { $0 } != nil }
+            #expect(stored.withLock { $0 } == "stored")
+            #expect(try standing(scene, owner) == "opt_out/inbound unknown")
         }
     }
 

@@ -96,6 +96,21 @@ import Vocabulary
         }
     }
 
+    @Test func `nor does it hide what the message's own sender says at the same time`() throws {
+        try withOwnDatabase { database in
+            let owner = try database.connect()
+            let scene = try Scene(owner, contacts: 1)
+            let message = try started(scene, database)[0]
+            try insert([(message, "failed")], sid: "SMother", sender: SenderID.new(), scene, database)
+            try insert([(message, "failed")], code: 21610, sid: "SMown", scene, database)
+            try settleAll(scene, database)
+            #expect(try receipts(owner) == ["applied applied", "ignored other_sender"])
+            #expect(try owner.value("SELECT state || ' ' || sid FROM messages") == "failed SMown")
+            // And what follows from it is drawn.
+            #expect(try owner.value("SELECT reason FROM suppressions") == "opt_out")
+        }
+    }
+
     @Test func `a message in other hands is settled a moment later, and nobody waits`() throws {
         try withOwnDatabase { database in
             let owner = try database.connect()

@@ -98,6 +98,63 @@ import Vocabulary
         }
     }
 
+    @Test(arguments: [
+        "UPDATE workspaces SET suspended_at = now()",
+        "UPDATE senders SET status = 'suspended', status_reason = 'account_suspended'",
+    ])
+    func `what is claimed when sender or workspace are suspended is given back at its start`(suspension: String) throws {
+        try withDatabase { db in
+            let scene = try Scene(db)
+            try scene.freeze(db)
+            try scene.work(db)
+            let lease = UUID.v7()
+            let claimed = try scene.claim(db, limit: 2, lease: lease)
+            try db.acting(as: .owner) { try $0.execute(suspension) }
+            #expect(try scene.start(db, claimed, lease: lease).map(\.state) == ["pending", "pending"])
+            #expect(try scene.states(db) == ["pending": 3])
+            #expect(try db.all(LedgerSQL.campaignsToSend).isEmpty)
+        }
+    }
+
+    @Test func `a refusal of credentials that were changed meanwhile does not suspend the new ones`() throws {
+        try withDatabase { db in
+            let scene = try Scene(db, contacts: 2)
+            try scene.freeze(db)
+            try scene.work(db)
+            let work = try db.all(LedgerSQL.campaignsToSend)[0]
+            let lane = Lane(work, SenderGate(scene.sender))
+            for (started, expected) in zip(try scene.startAll(db), ["active", "suspended"]) {
+                lane.gate.update(try db.one(SenderSQL.forSending, scene.sender), scene.workspace, Scene.key)
+                let attempt = Attempt(
+                    message: started.message.id, createdAt: started.message.createdAt, number: started.attempt, to: started.message.to,
+                    senderVersion: lane.gate.version, lane: lane)
+                if expected == "active" {
+                    try db.runDynamic("UPDATE senders SET version = version + 1 WHERE id = $1", [scene.sender.sqlValue])
+                    lane.gate.update(try db.one(SenderSQL.forSending, scene.sender), scene.workspace, Scene.key)
+                }
+                var settlement = Settlement()
+                settlement.add(attempt, .authenticationFailed, now: .now())
+                try settlement.commit(db)
+                #expect(try db.value("SELECT status FROM senders") == expected)
+            }
+        }
+    }
+
+    @Test func `campaigns that send, and tests of any, are what there is to send`() throws {
+        try withDatabase { db in
+            let scene = try Scene(db)
+            let drafted = try scene.withAnotherCampaign(db)
+            try scene.freeze(db)
+            try db.act(as: .worker)
+            #expect(try db.all(LedgerSQL.campaignsToSend).map(\.campaign) == [scene.campaign])
+            try db.setWorkspace(scene.workspace)
+            for campaign in [scene.campaign, drafted.campaign] {
+                _ = try db.one(CampaignSQL.insertTest, MessageID.new(), campaign, nil, scene.sender, .sms, E164("+12025550199")!, "Hi", 1)
+            }
+            #expect(Set(try db.all(LedgerSQL.campaignsToSend).map(\.campaign)) == [scene.campaign, drafted.campaign])
+        }
+    }
+
     @Test func `cancelling skips what was claimed at its start`() throws {
         try withDatabase { db in
             let scene = try Scene(db)

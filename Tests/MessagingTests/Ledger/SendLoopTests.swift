@@ -1,4 +1,5 @@
 import Foundation
+import HTTPClient
 import PostgreSQL
 import Runtime
 import TestSupport
@@ -129,6 +130,65 @@ import Vocabulary
             try sending.run()
             #expect(try sending.states() == ["skipped/empty_text": 1, "skipped/text_too_long": 1, "sent": 1])
         }
+    }
+
+    @Test func `a campaign that the database refuses holds up no other`() throws {
+        try withSending(contacts: 30) { sending in
+            let other = try sending.scene.withAnotherCampaign(sending.db)
+            try other.freeze(sending.db)
+            // The one that the loop looks at first.
+            try sending.db.execute(
+                """
+                CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$;
+                CREATE TRIGGER refuse BEFORE UPDATE ON messages FOR EACH ROW
+                    WHEN (NEW.campaign_id = '\(sending.scene.campaign)' AND NEW.state = 'started') EXECUTE FUNCTION refuse();
+                """)
+            try sending.run(seconds: 1)
+            #expect(try other.states(sending.db) == ["sent": 30])
+            #expect(try sending.states() == ["pending": 30])
+            try sending.db.execute("DROP TRIGGER refuse ON messages")
+            try sending.run()
+            #expect(try sending.states() == ["sent": 30])
+        }
+    }
+
+    @Test func `a contact with numbers beyond 64 bits holds up nobody`() throws {
+        try withSending(contacts: 5, body: "{{ attributes.n }}") { sending in
+            try sending.db.execute("UPDATE contacts SET attributes = '{\"n\": 1e20}' WHERE first_name = 'P1'")
+            try sending.db.execute("UPDATE contacts SET attributes = '{\"n\": 7}' WHERE first_name <> 'P1'")
+            try sending.run(seconds: 3)
+            #expect(sending.provider.ledger.map(\.body).sorted() == ["1e+20", "7", "7", "7", "7"])
+        }
+    }
+
+    @Test func `an outcome that the database refuses holds up no other, and is unknown in the end`() throws {
+        try withSending(contacts: 40) { sending in
+            try sending.db.execute(
+                """
+                CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$;
+                CREATE TRIGGER refuse BEFORE UPDATE ON messages FOR EACH ROW
+                    WHEN (NEW.state = 'sent' AND NEW.to_address = '+12025550007') EXECUTE FUNCTION refuse();
+                """)
+            try sending.run(seconds: 2)
+            #expect(try sending.states() == ["sent": 39, "started": 1])
+            #expect(sending.provider.ledger.count == 40)
+            _ = try sending.db.one(LedgerSQL.rescue, 10, .now() + 61)
+            #expect(try sending.states() == ["sent": 39, "unknown": 1])
+        }
+    }
+
+    @Test func `an answer with a code or a status that nobody could store is settled all the same`() throws {
+        try withSending(contacts: 20, script: { request, _ in
+            request.to.last == "1" ? .refuse(status: 400, code: 99_999_999_999) : .accept
+        }) { sending in
+            try sending.run(seconds: 3)
+            #expect(try sending.states() == ["sent": 18, "failed": 2])
+            #expect(try sending.db.value("SELECT max(error_code) FROM messages") == 400)
+        }
+        let client = TwilioClient(baseURL: "https://example.com")
+        let sid = "SM" + String(repeating: "0", count: 32)
+        let answer = HTTPResponse(status: 201, body: Array("{\"sid\":\"\(sid)\",\"status\":\"que\\u0000ued\"}".utf8))
+        #expect(client.classify(.success(answer)) == .sent(sid: sid, status: "queued", parts: nil))
     }
 
     @Test func `connections that are cut under way lose no message and repeat none`() throws {
