@@ -21,14 +21,12 @@ public struct TestAnswer: Sendable {
 /// A responder in this process, whose threads use a database as the role `muster_responder`.
 public final class TestResponder: Sendable {
     private let responder: Responder
-    private let listener: Int32
     private let path: String
 
     /// - Parameter variables: further `MUSTER_*` variables of its configuration.
     public init(_ routes: [Route], _ database: TestDatabase, threads: Int = 2, _ variables: [String: String] = [:]) throws {
         path = "/tmp/muster-responder.\(UUID.v7()).sock"
         let listener = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
-        self.listener = listener
         guard withAddress(path, { bind(listener, $0, $1) }) == 0, listen(listener, 64) == 0 else {
             throw TestSupportError("cannot listen on \(path)")
         }
@@ -37,12 +35,15 @@ public final class TestResponder: Sendable {
         Log.setLevel(configuration.logLevel)
         let responder = try Responder("test", routes, configuration, descriptor: listener)
         self.responder = responder
-        startThread { responder.run() }
+        startThread {
+            responder.run()
+            // Not before its threads have left: the number would be somebody else's, and they would accept there.
+            close(listener)
+        }
     }
 
     public func stop() {
         responder.stop()
-        close(listener)
         unlink(path)
     }
 

@@ -25,8 +25,9 @@ final class StubProvider: @unchecked Sendable {
     private let lock = NSLock()
     private var accepted: [Received] = []
     private var requests = 0
-    private var connections: [Int32] = []
-    private var served = 0
+    /// Open ones only: a number that was closed may be somebody else's by now.
+    private var connections: Set<Int32> = []
+    private var isStopped = false
 
     /// - Parameter script: decides on a request, given how many came before it.
     init(_ script: @escaping @Sendable (Received, Int) -> Answer = { _, _ in .accept }) throws {
@@ -43,12 +44,14 @@ final class StubProvider: @unchecked Sendable {
         guard bound else { throw POSIXError(.EADDRINUSE) }
         port = Int(UInt16(bigEndian: address.sin_port))
         Thread.detachNewThread { [weak self] in
+            // Ends with `stop`, and only then gives the number back.
+            defer { close(listener) }
             while true {
                 let connection = accept(listener, nil, nil)
                 guard connection >= 0, let self else { return }
                 var one: Int32 = 1
                 setsockopt(connection, Int32(IPPROTO_TCP), TCP_NODELAY, &one, socklen_t(4))
-                self.lock.withLock { self.connections.append(connection) }
+                self.lock.withLock { _ = self.connections.insert(connection) }
                 Thread.detachNewThread { self.serve(connection) }
             }
         }
@@ -58,19 +61,24 @@ final class StubProvider: @unchecked Sendable {
     /// What was accepted, whatever was answered.
     var ledger: [Received] { lock.withLock { accepted } }
     /// Whether every connection has ended, and with it all that was sent on it has been read.
-    var isIdle: Bool { lock.withLock { served == connections.count } }
+    var isIdle: Bool { lock.withLock { connections.isEmpty } }
     var requestCount: Int { lock.withLock { requests } }
 
     func stop() {
-        shutdown(descriptor, Int32(SHUT_RDWR))
-        close(descriptor)
-        lock.withLock { for connection in connections { shutdown(connection, Int32(SHUT_RDWR)) } }
+        lock.withLock {
+            if isStopped { return }
+            isStopped = true
+            shutdown(descriptor, Int32(SHUT_RDWR))
+            for connection in connections { shutdown(connection, Int32(SHUT_RDWR)) }
+        }
     }
 
     private func serve(_ connection: Int32) {
         defer {
-            close(connection)
-            lock.withLock { served += 1 }
+            lock.withLock {
+                connections.remove(connection)
+                close(connection)
+            }
         }
         var buffer: [UInt8] = []
         while let request = next(connection, &buffer) {
