@@ -1,4 +1,4 @@
 import Messaging
 import Web
 
-serve("campaigns", templateRoutes + senderRoutes + campaignRoutes)
+serve("campaigns", sendingRoutes)

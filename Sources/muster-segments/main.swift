@@ -1,6 +1,4 @@
 import Audience
 import Web
 
-serve(
-    "segments",
-    contactRoutes + importRoutes + fieldRoutes + listRoutes + consentRoutes + suppressionRoutes + segmentRoutes)
+serve("segments", audienceRoutes)

@@ -7,9 +7,8 @@ import JSON
 import Messaging
 import Web
 
-let allRoutes: [Route] =
-    accountRoutes + contactRoutes + importRoutes + segmentRoutes + templateRoutes + senderRoutes + campaignRoutes + webhookRoutes
-    + eventRoutes + analyticsRoutes
+private let allRoutes: [Route] =
+    accountRoutes + audienceRoutes + sendingRoutes + webhookRoutes + eventRoutes + analyticsRoutes
 
 struct OpenAPI: ParsableCommand {
     static let configuration = CommandConfiguration(commandName: "openapi", abstract: "Prints the OpenAPI 3.1 document of the whole API.")
