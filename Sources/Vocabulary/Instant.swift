@@ -48,8 +48,13 @@ public struct Instant: Hashable, Comparable, Sendable, CustomStringConvertible {
         default: return nil
         }
         let seconds = Int64(day.daysSince1970) * 86_400 + Int64(hour * 3600 + minute * 60 + second - offset)
+        // An offset can lead out of the years that a calendar day has, and that PostgreSQL reads back.
+        guard (Instant.firstSecond...Instant.lastSecond).contains(seconds) else { return nil }
         microseconds = seconds * 1_000_000 + fraction
     }
+    /// 0001-01-01T00:00:00Z and 9999-12-31T23:59:59Z.
+    private static let firstSecond: Int64 = -62_135_596_800
+    private static let lastSecond: Int64 = 253_402_300_799
 
     public static func < (a: Instant, b: Instant) -> Bool { a.microseconds < b.microseconds }
     public static func + (a: Instant, seconds: Double) -> Instant {

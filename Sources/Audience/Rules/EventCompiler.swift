@@ -79,6 +79,7 @@ extension Operation {
     fileprivate func holds(_ number: Double?) -> Bool {
         switch self {
         case .complement(let positive): return !positive.holds(number)
+        case .isKnown: return number != nil
         case .numberIs(let numbers): return number != nil && numbers.contains { Double($0) == number }
         case .numberCompares(let symbol, let text):
             guard let number, let other = Double(text) else { return false }

@@ -97,6 +97,7 @@ extension RuleCompiler {
     mutating func number(_ operation: Operation, _ value: String) -> String {
         switch operation {
         case .complement(let positive): return complement(number(positive, value))
+        case .isKnown: return "(\(value) IS NOT NULL)"
         case .numberIs(let numbers):
             if numbers.count == 1 { return "(\(value) = \(bind(numbers[0], "numeric")))" }
             return "(\(value) = ANY (\(bind(numbers, "numeric[]"))))"

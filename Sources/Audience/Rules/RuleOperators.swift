@@ -158,11 +158,18 @@ extension RuleParser {
                 return nil
             }
             let between = Operation.numberBetween(number(pair[0], place + "/0"), number(pair[1], place + "/1"))
-            if let low = pair[0].real, let high = pair[1].real, low > high {
+            if isReversed(pair[0], pair[1]) {
                 faults.add(place, "reversed_range", "The lower number comes first.")
             }
             return name == "between" ? between : .complement(between)
         }
+    }
+
+    /// Beyond 2^53 doubles cannot tell whole numbers apart; PostgreSQL can, and takes no reversed range.
+    private func isReversed(_ low: JSONValue, _ high: JSONValue) -> Bool {
+        if let low = low.integer, let high = high.integer { return low > high }
+        guard let low = low.real, let high = high.real else { return false }
+        return low > high || (low == high && low.magnitude >= 9_007_199_254_740_992)
     }
 
     private mutating func timeOperation(_ name: String, _ value: JSONValue, _ place: String) -> Operation? {

@@ -212,7 +212,10 @@ public struct RuleParser {
             return .all([])
         }
         dependencies.segments.insert(id)
-        guard let was = object["was"] else { return .segment(id) }
+        guard let was = object["was"] else {
+            if object["within"] != nil { faults.add(pointer + "/was", "required", "A window asks about the past: add `was`.") }
+            return .segment(id)
+        }
         if was.bool != true { faults.add(pointer + "/was", "wrong_type", "`was` is true where it is given.") }
         guard let within = object["within"] else {
             faults.add(pointer + "/within", "required", "`was` needs a window.")

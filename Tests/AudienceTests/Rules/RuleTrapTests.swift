@@ -44,6 +44,35 @@ import Vocabulary
         }
     }
 
+    @Test func `an average is known to whoever has one, a sum to everybody`() throws {
+        try withWorld { world in
+            try world.contact("buyer")
+            try world.contact("none")
+            try world.contact("silent")
+            try world.event("buyer", "order", at: "2026-05-01T00:00:00Z", ["amount": 50])
+            try world.event("silent", "order", at: "2026-05-01T00:00:00Z", ["amount": "much"])
+            func find(_ function: JSONValue, _ op: JSONValue) throws -> [String] {
+                try world.find(["aggregate": function, "of": "amount", "event": "order", "op": op])
+            }
+            for function in ["avg", "min", "max"] as [JSONValue] {
+                #expect(try find(function, "is_known") == ["buyer"])
+                #expect(try find(function, "is_unknown") == ["none", "silent"])
+            }
+            for function in ["sum", "count", "distinct"] as [JSONValue] {
+                #expect(try find(function, "is_known") == ["buyer", "none", "silent"])
+                #expect(try find(function, "is_unknown") == [])
+            }
+        }
+    }
+
+    @Test func `a window on a segment asks about the past, and must say so`() throws {
+        try withWorld { world in
+            let id = try world.db.one(WorldSQL.segment, "all", ["version": 1, "match": ["all": []]])
+            let rule: JSONValue = ["match": ["segment": .string(id.description), "within": ["last": "30d"]]]
+            #expect(try world.faults(rule) == ["required /rule/match/was"])
+        }
+    }
+
     @Test func `a negation is true for whoever has no value`() throws {
         try withWorld { world in
             try world.field("city", .text)
