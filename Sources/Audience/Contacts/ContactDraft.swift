@@ -42,9 +42,11 @@ public struct ContactDraft: BodyDecodable, Sendable {
         if let value = body["phone"] { phone = .some(value.string.flatMap(storedText)) }
         if body["tags"] != nil { tags = Array(Set(body.strings("tags").compactMap(storedText))).sorted() }
         if let value = body["attributes"]?.object {
-            attributes = checked(value, "/attributes", 1, &faults)
+            // Size first: the look at each key compares it with all before it.
             if JSONValue.object(value).text.utf8.count > maximumAttributeBytes {
                 faults.add("/attributes", "attributes_too_large", attributesTooLarge)
+            } else {
+                attributes = checked(value, "/attributes", 1, &faults)
             }
         }
         try faults.check()

@@ -27,6 +27,9 @@ private let exportColumns = [
     "id", "external_id", "email", "phone", "name", "first_name", "last_name", "status", "timezone", "country", "tags", "created_at",
 ]
 
+/// A contact may have a quarter of a megabyte of attributes.
+private let rowsAtOnce = 200
+
 /// Each page is a transaction of its own: an export of millions must not hold a snapshot open for minutes.
 func exportContacts(_ call: Call) throws -> Response {
     let asLines = call.query("format") == "jsonl"
@@ -37,7 +40,7 @@ func exportContacts(_ call: Call) throws -> Response {
         if !asLines { try writer.write(csvLine(exportColumns + names)) }
         var after = ContactID(UUID(high: 0, low: 0))
         while true {
-            let rows = try call.read { db in try db.all(ExportSQL.next, after, 1000) }
+            let rows = try call.read { db in try db.all(ExportSQL.next, after, rowsAtOnce) }
             guard let last = rows.last else { return }
             after = last.id
             for row in rows {
@@ -72,10 +75,16 @@ private func cells(_ contact: JSONValue, _ keys: [String]) -> [String] {
 func csvLine(_ cells: [String]) -> String {
     cells.map { cell in
         var cell = cell
-        if let first = cell.utf8.first, [61, 64, 9, 13].contains(first) || ([43, 45].contains(first) && !isDecimal(Array(cell.utf8)[...])) {
+        if let first = cell.utf8.first, [61, 64, 9, 10, 13].contains(first) || ([43, 45].contains(first) && !isDecimal(Array(cell.utf8)[...])) {
             cell = "'" + cell
         }
         guard cell.utf8.contains(where: { [34, 44, 10, 13].contains($0) }) else { return cell }
-        return "\"" + cell.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\"") + "\""
+        // By bytes: a quote with a combining mark behind it is another character, and still a quote to who reads the file.
+        var quoted: [UInt8] = [34]
+        for byte in cell.utf8 {
+            if byte == 34 { quoted.append(34) }
+            quoted.append(byte)
+        }
+        return String(decoding: quoted + [34], as: UTF8.self)
     }.joined(separator: ",") + "\r\n"
 }

@@ -26,7 +26,7 @@ private struct ContactFilter {
     let externalID, email, phone, status, tag: String?
 
     init(_ call: Call) {
-        externalID = call.query("external_id")
+        externalID = call.query("external_id").map { storedText($0) ?? "" }
         // What is no address is the address of nobody.
         email = call.query("email").map { EmailAddress($0)?.description ?? $0 }
         phone = call.query("phone").map(phoneQuery)
@@ -51,7 +51,7 @@ func createContact(_ call: Call) throws -> Response {
             return contact
         }
     }
-    let id = try JSONValue(parsing: contact.json.bytes)["id"]?.string ?? ""
+    let id = try JSONValue(parsing: contact.json.bytes, limits: .trusted)["id"]?.string ?? ""
     return .created(contact.json, at: "/api/contacts/\(id)").etag(version: contact.version)
 }
 
@@ -66,7 +66,7 @@ func changeContact(_ call: Call) throws -> Response {
     var draft = try call.body(ContactDraft.self)
     let contact = try namingConflicts {
         try call.transaction { db in
-            guard let version = try db.first(ContactSQL.readForUpdate, id) else { throw Problem.notFound("contact") }
+            guard let version = try db.first(ContactSQL.lock, id) else { throw Problem.notFound("contact") }
             try call.checkIfMatch(version)
             try draft.normalizePhone(country: try db.one(ContactSQL.country))
             try checkZone(draft, db)
@@ -81,7 +81,7 @@ func changeContact(_ call: Call) throws -> Response {
 func deleteContact(_ call: Call) throws -> Response {
     let id: ContactID = try call.pathID("id")
     try call.transaction { db in
-        guard let version = try db.first(ContactSQL.readForUpdate, id) else { throw Problem.notFound("contact") }
+        guard let version = try db.first(ContactSQL.lock, id) else { throw Problem.notFound("contact") }
         try call.checkIfMatch(version)
         try db.run(ContactSQL.delete, id)
         try call.audit("contact.deleted", "contact", id.uuid, in: db)
@@ -139,10 +139,11 @@ private func taken(_ member: String, _ detail: String) -> Problem {
 
 /// A LIKE pattern that takes `%`, `_` and `\` literally.
 func likePattern(_ text: String) -> String {
-    var pattern = "%"
-    for character in text {
-        if character == "%" || character == "_" || character == "\\" { pattern.append("\\") }
-        pattern.append(character)
+    // Scalars, as PostgreSQL sees them: a wildcard with a combining mark is another character, and still a wildcard.
+    var pattern: String.UnicodeScalarView = "%".unicodeScalars
+    for scalar in text.unicodeScalars {
+        if scalar == "%" || scalar == "_" || scalar == "\\" { pattern.append("\\") }
+        pattern.append(scalar)
     }
-    return pattern + "%"
+    return String(pattern) + "%"
 }

@@ -43,8 +43,9 @@ enum ContactSQL {
         SELECT contact_json(c), c.version FROM contacts c WHERE c.workspace_id = current_workspace() AND c.id = $1
         """)
 
-    static let readForUpdate = Statement<Int, ContactID>("""
-        SELECT c.version FROM contacts c WHERE c.workspace_id = current_workspace() AND c.id = $1 FOR UPDATE
+    /// Not FOR UPDATE: that would wait for every calculation that the contact just entered a segment by.
+    static let lock = Statement<Int, ContactID>("""
+        SELECT c.version FROM contacts c WHERE c.workspace_id = current_workspace() AND c.id = $1 FOR NO KEY UPDATE
         """)
 
     static let country = Statement<String?>("""

@@ -73,7 +73,9 @@ public struct ImportMapping: Sendable {
 
 /// Dots join nested keys, so a column name loses its own; the rest stays as it is written.
 private func attributeKey(_ name: String) -> String {
-    String(normalizedNFC(name).map { $0 == "." ? "_" : $0 }.prefix(100))
+    var key = String.UnicodeScalarView()
+    for scalar in normalizedNFC(name).unicodeScalars.prefix(100) { key.append(scalar == "." ? "_" : scalar) }
+    return String(key)
 }
 
 /// A column name as a field would be written.

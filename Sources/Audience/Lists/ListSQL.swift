@@ -27,7 +27,7 @@ enum ListSQL {
         SELECT version FROM lists WHERE workspace_id = current_workspace() AND id = $1
         """)
     static let lock = Statement<Int, ListID>("""
-        SELECT version FROM lists WHERE workspace_id = current_workspace() AND id = $1 FOR UPDATE
+        SELECT version FROM lists WHERE workspace_id = current_workspace() AND id = $1 FOR NO KEY UPDATE
         """)
     static let rename = Statement<StoredList, ListID, String>("""
         UPDATE lists AS l SET name = $2, updated_at = now(), version = l.version + 1

@@ -1,6 +1,8 @@
+import Audience
 import JSON
 import TestSupport
 import Testing
+import Vocabulary
 
 @Suite struct ContactTests {
     @Test func `a contact is created, read, changed and deleted, and its ETag follows`() throws {
@@ -192,6 +194,58 @@ import Testing
             let lines = try site.send("GET", "/api/contacts/export?format=jsonl").text.split(separator: "\n")
             #expect(lines.count == 2)
             #expect(try JSONValue(parsing: String(lines[0]))["external_id"] == "A")
+        }
+    }
+
+    @Test func `no text breaks out of its cell of an export, and none is lost`() throws {
+        try withAudience { site throws in
+            // A quote with a combining mark behind it is one character to Swift, and two to who reads the file.
+            let names = ["a\"\u{301},=cmd|x", "\"\"\u{308}", "x\ny", "=\"\u{301}"]
+            for (n, name) in names.enumerated() { _ = try site.add(["external_id": .string("e\(n)"), "attributes": ["note": .string(name)]]) }
+            let csv = try site.send("GET", "/api/contacts/export").body
+            var reader = CSVReader()
+            var notes: [String] = []
+            func take(_ row: CSVRow) { notes.append(String(decoding: row[row.count - 1], as: UTF8.self)) }
+            try reader.feed(csv, row: take, faulty: { Issue.record("line \($0.line): \($0.code)") })
+            try reader.finish(row: take, faulty: { Issue.record("line \($0.line): \($0.code)") })
+            #expect(notes == ["note"] + names.map { $0.hasPrefix("=") ? "'" + $0 : $0 })
+        }
+    }
+
+    @Test func `a number beyond 64 bits comes back, everywhere`() throws {
+        try withAudience { site throws in
+            // PostgreSQL writes it as an integer of twenty digits and more.
+            let made = try site.send("POST", "/api/contacts", json: ["name": "Big", "attributes": ["n": 1e19, "m": 5, "huge": 1e300]])
+            #expect(made.status == 201 && made.header("location")?.hasPrefix("/api/contacts/0") == true, "\(made.text)")
+            #expect(made.json["attributes"] == ["n": 1e19, "m": 5, "huge": 1e300])
+            let csv = try site.send("GET", "/api/contacts/export").text
+            #expect(csv.contains(",1e+300,5,1e+19\r\n"), "\(csv)")
+            let rule: JSONValue = ["match": ["all": [
+                ["field": "attributes.n", "op": "at_least", "value": 1e18], ["field": "attributes.huge", "op": "at_most", "value": 1e300],
+            ]]]
+            #expect(try site.send("POST", "/api/segments/preview", json: ["rule": rule]).json["sample"]?.array?.count == 1)
+            let segment = try site.send("POST", "/api/segments", json: ["name": "Big", "rule": rule])
+            #expect(segment.status == 201, "\(segment.text)")
+            #expect(try site.calculate().map { $0["result"]?["member_count"] } == [1])
+            #expect(try site.send("GET", segment.header("location") ?? "").json["state"] == "ready")
+        }
+    }
+
+    @Test func `a megabyte of keys is refused at once`() throws {
+        try withAudience { site throws in
+            let keys = (0..<70_000).map { "\"k\($0)\":1" }.joined(separator: ",")
+            let body = Array("{\"attributes\":{\"a\":{\(keys)}}}".utf8)
+            let started = Instant.now()
+            let answer = try site.responder.send("POST", "/api/contacts", token: site.token, contentType: "application/json", body: body)
+            #expect(answer.code == "attributes_too_large" && Instant.now().seconds(since: started) < 5)
+        }
+    }
+
+    @Test func `a contact is found by its external id as it was written`() throws {
+        try withAudience { site throws in
+            _ = try site.add(["external_id": " Zoe\u{308} "])
+            #expect(try site.send("GET", "/api/contacts?external_id=+Zoe%CC%88+").json["items"]?.array?.count == 1)
+            #expect(try site.send("GET", "/api/contacts?external_id=").json["items"]?.array?.count == 0)
         }
     }
 
