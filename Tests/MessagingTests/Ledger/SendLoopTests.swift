@@ -2,6 +2,7 @@ import Foundation
 import HTTPClient
 import PostgreSQL
 import Runtime
+import Synchronization
 import TestSupport
 import Testing
 import Vocabulary
@@ -266,6 +267,40 @@ final class Sending {
         }
         stopping = true
         _ = try loop.round()
+    }
+
+    /// Runs loops on threads of their own, as so many workers would, until `body` returns.
+    func race(workers: Int, _ body: () throws -> Void) throws {
+        let isOver = Atomic<Bool>(false)
+        let running = Atomic<Int>(workers)
+        let configuration = configuration
+        for _ in 0..<workers {
+            startThread {
+                let loop = SendLoop(Connection(lazily: configuration.database), configuration, isStopping: { isOver.load(ordering: .relaxed) })
+                while !isOver.load(ordering: .relaxed) {
+                    let pause = (try? loop.round()) ?? 0.02
+                    Thread.sleep(forTimeInterval: min(pause, 0.05))
+                }
+                for _ in 0..<50 where (try? loop.round()) == nil { Thread.sleep(forTimeInterval: 0.05) }
+                running.wrappingSubtract(1, ordering: .sequentiallyConsistent)
+            }
+        }
+        defer {
+            isOver.store(true, ordering: .sequentiallyConsistent)
+            while running.load(ordering: .sequentiallyConsistent) > 0 { Thread.sleep(forTimeInterval: 0.01) }
+        }
+        try body()
+    }
+
+    /// Ends every connection of the workers at the server's side.
+    func cutConnections() throws {
+        let superuser = try database.connect(as: .superuser)
+        let _: [Bool] = try superuser.dynamic("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'muster_worker' AND datname = current_database()", [])
+    }
+
+    /// Moves the campaign if it stands where it may be moved from.
+    func tryToMove(_ transition: Statement<Stored, CampaignID>) throws {
+        _ = try db.inWorkspace(scene.workspace) { db in try db.first(transition, scene.campaign) }
     }
 
     func states() throws -> [String: Int] { try scene.states(db) }
