@@ -8,6 +8,10 @@ AS $$
 DECLARE
     at timestamptz := clock_timestamp();
 BEGIN
+    -- In one order: two contacts that go at once, each from the same two segments, must not wait for each other.
+    PERFORM FROM segments s
+      WHERE (s.workspace_id, s.id) IN (SELECT r.workspace_id, r.segment_id FROM changed r)
+      ORDER BY s.workspace_id, s.id FOR NO KEY UPDATE;
     -- A segment that goes, alone or with its workspace, takes its members with it; nobody left it then.
     IF TG_OP = 'INSERT' THEN
         INSERT INTO segment_changes (workspace_id, segment_id, contact_id, change, occurred_at)

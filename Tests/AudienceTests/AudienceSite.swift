@@ -31,12 +31,31 @@ struct AudienceSite {
 
     /// Runs the oldest import that waits, and gives its job's row.
     func work() throws -> JSONValue {
-        let configuration = try testConfiguration(database: database.conninfo(as: .worker))
-        let (job, db) = try claim()
-        Worker(configuration, importJobs, []).perform(job, db)
-        return try owner.value(
-            "SELECT jsonb_build_object('state', state, 'result', result, 'problem', problem, 'attempt', attempt) FROM jobs WHERE id = $1::uuid",
-            job.id.sqlValue)
+        guard let job = try work(on: importJobs) else { throw TestSupportError("no import waits") }
+        return try row(of: job)
+    }
+
+    /// Runs all calculations that wait, those included that they ask for. Their jobs' rows, in this order.
+    @discardableResult
+    func calculate() throws -> [JSONValue] {
+        var rows: [JSONValue] = []
+        while let job = try work(on: segmentJobs) { rows.append(try row(of: job)) }
+        return rows
+    }
+
+    private func work(on handlers: [JobHandler]) throws -> JobID? {
+        let db = try database.connect(as: .worker)
+        guard let claimed = try db.first(JobSQL.claim, handlers.map(\.kind), JobContext.leaseSeconds) else { return nil }
+        Worker(try testConfiguration(database: database.conninfo(as: .worker)), handlers, []).perform(claimed, db)
+        return claimed.id
+    }
+
+    private func row(of job: JobID) throws -> JSONValue {
+        try owner.value(
+            """
+            SELECT jsonb_build_object('state', state, 'progress', progress, 'result', result, 'problem', problem, 'attempt', attempt)
+              FROM jobs WHERE id = $1::uuid
+            """, job.sqlValue)
     }
 
     /// Runs it in a worker that leaves before the `most`-th piece of the file, and gives the job back to the queue.
@@ -73,7 +92,7 @@ func withAudience(country: String? = "US", _ body: (AudienceSite) throws -> Void
         let owner = try database.connect()
         let workspace = try owner.createWorkspace(country: country)
         let key = try owner.createAPIKey(in: workspace)
-        let responder = try TestResponder(contactRoutes + importRoutes + fieldRoutes + listRoutes + consentRoutes + suppressionRoutes, database)
+        let responder = try TestResponder(audienceRoutes, database, threads: 4)
         defer { responder.stop() }
         try body(AudienceSite(database: database, responder: responder, owner: owner, workspace: workspace, token: key.token))
     }

@@ -31,9 +31,10 @@ struct SegmentChange: BodyDecodable {
         .optional("rule", .any, "Who is in it; the membership is calculated anew"),
     ])
     init(_ body: JSONObject) throws {
-        name = body.optionalString("name").flatMap(storedText)
+        name = body.optionalString("name").map { storedText($0) ?? "" }
         description = body["description"].map { $0.string.flatMap(storedText) }
         rule = body["rule"]
+        if name == "" { throw Fault(pointer: "/name", code: "empty", detail: "The name is blank.") }
     }
 }
 

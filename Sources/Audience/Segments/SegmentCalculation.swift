@@ -12,17 +12,12 @@ public let segmentJobs: [JobHandler] = [
         }
         var calculation = SegmentCalculation(isRefresh: false) { work in try context.transaction(work) }
         try context.progress(0.05)
-        do {
-            guard let difference = try calculation.calculate(id) else { throw JobFailure("not_found", "The segment is gone.") }
-            return [
-                "segment_id": .string(id.description), "member_count": JSONValue(difference.members),
-                "entered": JSONValue(difference.entered), "exited": JSONValue(difference.exited),
-                "as_of": .string(difference.asOf.description),
-            ]
-        } catch let error as PostgresError where error.sqlState == .foreignKeyViolation {
-            // A contact was deleted between the evaluation and the writing.
-            throw JobSnooze(seconds: 0.5)
-        }
+        guard let difference = try calculation.calculate(id) else { throw JobFailure("not_found", "The segment is gone.") }
+        return [
+            "segment_id": .string(id.description), "member_count": JSONValue(difference.members),
+            "entered": JSONValue(difference.entered), "exited": JSONValue(difference.exited),
+            "as_of": .string(difference.asOf.description),
+        ]
     }
 ]
 
@@ -40,13 +35,18 @@ struct SegmentCalculation {
     /// A refresh calculates every segment that is read. Otherwise that is done for those that are not up to date, and
     /// the segments that read this one are queued when its membership changed.
     let isRefresh: Bool
+    /// For each statement of one segment's calculation.
+    let timeoutSeconds: Double
     /// Opens a transaction in the segment's workspace.
     let inTransaction: ((Connection) throws -> Void) throws -> Void
     private var done: Set<SegmentID> = []
+    /// Those that wait for the ones that they read.
+    private var waiting: Set<SegmentID> = []
     private(set) var counts = (segments: 0, entered: 0, exited: 0, failed: 0)
 
-    init(isRefresh: Bool, inTransaction: @escaping ((Connection) throws -> Void) throws -> Void) {
+    init(isRefresh: Bool, timeoutSeconds: Double = 600, inTransaction: @escaping ((Connection) throws -> Void) throws -> Void) {
         self.isRefresh = isRefresh
+        self.timeoutSeconds = timeoutSeconds
         self.inTransaction = inTransaction
     }
 
@@ -57,19 +57,19 @@ struct SegmentCalculation {
         try inTransaction { db in
             read = try db.all(isRefresh ? SegmentSQL.referenced : SegmentSQL.outdatedReferenced, id)
         }
+        waiting.insert(id)
         for other in read {
             // One that cannot be calculated keeps the membership that it had, and that is what is read.
             do { _ = try calculate(other) } catch is JobFailure {}
         }
-        var difference: Difference?
-        do {
-            try inTransaction { db in difference = try evaluate(id, db) }
-        } catch let faults as Faults {
+        waiting.remove(id)
+        let difference: Difference?
+        do { difference = try evaluate(id) } catch let faults as Faults {
             // The rule was right when it was saved: something that it reads is gone.
             let problem = faults.list.map { "\($0.pointer): \($0.detail)" }.joined(separator: " ")
-            try inTransaction { db in try db.run(SegmentSQL.failed, id, String(problem.prefix(2000))) }
-            counts.failed += 1
-            throw JobFailure("rule_no_longer_valid", problem)
+            throw try failure(id, "rule_no_longer_valid", String(problem.prefix(2000)))
+        } catch let error as PostgresError where error.sqlState == .queryCanceled {
+            throw try failure(id, "took_too_long", "The calculation was given up after \(Int(timeoutSeconds)) seconds; a simpler rule may do.")
         }
         counts.segments += 1
         counts.entered += difference?.entered ?? 0
@@ -77,8 +77,31 @@ struct SegmentCalculation {
         return difference
     }
 
+    /// Tells the segment that it failed, and gives the error that says so.
+    private mutating func failure(_ id: SegmentID, _ code: String, _ problem: String) throws -> JobFailure {
+        try inTransaction { db in try db.run(SegmentSQL.failed, id, problem) }
+        counts.failed += 1
+        return JobFailure(code, problem)
+    }
+
+    /// Evaluates again when a contact was deleted between the evaluation and the writing, which fails the statement.
+    private func evaluate(_ id: SegmentID) throws -> Difference? {
+        var attempt = 1
+        while true {
+            do {
+                var difference: Difference?
+                try inTransaction { db in difference = try evaluate(id, db) }
+                return difference
+            } catch let error as PostgresError where error.sqlState == .foreignKeyViolation && attempt < 10 {
+                attempt += 1
+            }
+        }
+    }
+
     /// One evaluation in the open transaction.
     private func evaluate(_ id: SegmentID, _ db: Connection) throws -> Difference? {
+        // A regular expression can be made to take for ever, and a worker has few threads.
+        try db.setLocalTimeout(seconds: timeoutSeconds)
         _ = try db.one(SegmentSQL.lockCalculation, id)
         guard let stored = try db.first(SegmentSQL.read, id) else { return nil }
         let rule = try RuleLibrary.compile(stored.rule, db)
@@ -89,7 +112,7 @@ struct SegmentCalculation {
             members: counts.members, entered: counts.entered, exited: counts.exited, asOf: rule.asOf)
         try db.run(SegmentSQL.calculated, id, rule.asOf, stored.rule, !isRefresh || !difference.isEmpty)
         if !isRefresh, !difference.isEmpty {
-            for reader in try db.all(SegmentSQL.readers, id) {
+            for reader in try db.all(SegmentSQL.readers, id) where !waiting.contains(reader) {
                 try db.enqueue("calculate_segment", payload: ["segment_id": .string(reader.description)])
             }
         }

@@ -131,7 +131,7 @@ func listHistory(_ call: Call) throws -> Response {
         guard try db.first(SegmentSQL.read, id) != nil else { throw Problem.notFound("segment") }
         return try call.page(
             SegmentSQL.history, paging, id, try paging.after(0, from: TimestampText.infinity),
-            try paging.after(1, from: lastContact), paging.fetchLimit)
+            try paging.after(1, from: lastContact), try paging.after(2, from: ""), paging.fetchLimit)
     }
 }
 

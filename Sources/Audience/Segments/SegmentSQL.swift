@@ -123,14 +123,14 @@ enum SegmentSQL {
          ORDER BY m.contact_id
          LIMIT $3
         """)
-    static let history = Statement<PageRow, SegmentID, TimestampText, ContactID, Int>("""
+    static let history = Statement<PageRow, SegmentID, TimestampText, ContactID, String, Int>("""
         SELECT json_build_object('contact_id', contact_id, 'change', change, 'occurred_at', rfc3339(occurred_at)),
-               occurred_at, contact_id
+               occurred_at, contact_id, change
           FROM segment_changes
          WHERE workspace_id = current_workspace() AND segment_id = $1
-           AND (occurred_at, contact_id) < ($2::timestamptz, $3)
-         ORDER BY occurred_at DESC, contact_id DESC
-         LIMIT $4
+           AND (occurred_at, contact_id, change) < ($2::timestamptz, $3, $4)
+         ORDER BY occurred_at DESC, contact_id DESC, change DESC
+         LIMIT $5
         """)
     /// Keeps two calculations of one segment apart, and nobody else.
     static let lockCalculation = Statement<Bool, SegmentID>("""

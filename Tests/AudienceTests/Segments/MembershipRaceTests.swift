@@ -1,0 +1,97 @@
+// Calculations while contacts come, change and go.
+@testable import Audience
+import JSON
+@testable import Jobs
+import PostgreSQL
+import TestSupport
+import Testing
+import Vocabulary
+
+private enum InvariantSQL {
+    /// Segments whose counter is not the number of their members.
+    static let miscounted = """
+        SELECT s.name || ': ' || s.member_count || ' counted, ' || count(m.contact_id) || ' there'
+          FROM segments s LEFT JOIN segment_members m ON m.workspace_id = s.workspace_id AND m.segment_id = s.id
+         GROUP BY s.workspace_id, s.id, s.name, s.member_count HAVING s.member_count <> count(m.contact_id)
+        """
+    /// Contacts whose entries less their exits are not their membership.
+    static let mistold = """
+        SELECT coalesce(h.contact_id, m.contact_id)::text || ': ' || coalesce(h.balance, 0)
+          FROM (SELECT segment_id, contact_id, sum(CASE change WHEN 'entered' THEN 1 ELSE -1 END) AS balance
+                  FROM segment_changes GROUP BY segment_id, contact_id) h
+          FULL JOIN segment_members m ON m.segment_id = h.segment_id AND m.contact_id = h.contact_id
+         WHERE coalesce(h.balance, 0) <> CASE WHEN m.contact_id IS NULL THEN 0 ELSE 1 END
+        """
+}
+
+@Suite struct MembershipRaceTests {
+    private static let gold: JSONValue = ["field": "attributes.plan", "op": "is", "value": "gold"]
+
+    @Test func `however contacts change meanwhile, membership, its history and its counter agree`() throws {
+        try withAudience { site throws in
+            let contacts = try (0..<40).map { try site.add(["attributes": ["plan": .string($0 % 2 == 0 ? "gold" : "iron")]])["id"]?.string ?? "" }
+            let paths = [
+                try site.segment("Gold", Self.gold), try site.segment("All", ["all": []]), try site.segment("Rest", ["not": Self.gold]),
+            ]
+            let (responder, database, token) = (site.responder, site.database, site.token)
+            _ = try inParallel(5) { thread throws in
+                func send(_ method: String, _ target: String, _ json: JSONValue? = nil) throws -> Int {
+                    guard let json else { return try responder.send(method, target, token: token).status }
+                    return try responder.send(method, target, token: token, json: json).status
+                }
+                switch thread {
+                case 0, 1:
+                    let db = try database.connect(as: .worker)
+                    let worker = Worker(try testConfiguration(database: database.conninfo(as: .worker)), segmentJobs, [])
+                    for round in 0..<12 {
+                        #expect(try send("POST", paths[(round + thread) % paths.count] + "/calculate") == 202)
+                        while let job = try db.first(JobSQL.claim, ["calculate_segment"], JobContext.leaseSeconds) { worker.perform(job, db) }
+                    }
+                case 2:
+                    for round in 0..<60 {
+                        let plan: JSONValue = ["attributes": ["plan": round % 3 == 0 ? "gold" : "iron"]]
+                        #expect([200, 404].contains(try send("PATCH", "/api/contacts/\(contacts[round % 20])", plan)))
+                    }
+                case 3:
+                    for contact in contacts[20...] {
+                        #expect(try send("DELETE", "/api/contacts/\(contact)") == 204)
+                        #expect(try send("POST", "/api/contacts", ["attributes": ["plan": "gold"]]) == 201)
+                    }
+                default:
+                    for contact in contacts[10..<20] { #expect(try send("DELETE", "/api/contacts/\(contact)") == 204) }
+                }
+            }
+            for path in paths { _ = try site.send("POST", path + "/calculate") }
+            try site.owner.execute("UPDATE jobs SET run_at = now() WHERE state = 'queued'")
+            try site.calculate()
+            #expect(try site.owner.value("SELECT count(*) FROM jobs WHERE state <> 'succeeded'", as: Int.self) == 0)
+            for path in paths {
+                let (segment, preview) = (try site.send("GET", path).json, try site.send("GET", path + "/preview").json)
+                #expect(segment["member_count"] == preview["count"], "\(segment["name"]?.string ?? "")")
+            }
+            let miscounted: [String] = try site.owner.dynamic(InvariantSQL.miscounted, [])
+            let mistold: [String] = try site.owner.dynamic(InvariantSQL.mistold, [])
+            #expect(miscounted == [] && mistold == [])
+        }
+    }
+
+    @Test func `a calculation that takes too long is given up, and the segment says so`() throws {
+        try withAudience { site throws in
+            let path = try site.segment("All", ["all": []])
+            let id = try #require(idOf(path).string.flatMap { SegmentID($0) })
+            let (holder, worker) = (try site.database.connect(), try site.database.connect(as: .worker))
+            try holder.transaction { holder in
+                _ = try holder.one(SegmentSQL.lockCalculation, id)
+                var calculation = SegmentCalculation(isRefresh: false, timeoutSeconds: 0.2) { work in
+                    try worker.transaction { db in
+                        try db.setWorkspace(site.workspace)
+                        try work(db)
+                    }
+                }
+                #expect(throws: JobFailure.self) { _ = try calculation.calculate(id) }
+            }
+            let segment = try site.send("GET", path).json
+            #expect(segment["state"] == "failed" && segment["problem"]?.string?.contains("given up") == true)
+        }
+    }
+}
