@@ -159,7 +159,10 @@ public final class Call {
     /// Inside a request with an Idempotency-Key the commit waits for the answer to be stored with it.
     /// - Throws: whatever `work` throws, after a rollback; 401, 403, 404 before it ran.
     public func transaction<T>(timeoutSeconds: Double? = nil, _ work: (Connection) throws -> T) throws -> T {
-        if isInTransaction { return try work(db) }
+        if isInTransaction {
+            if let timeoutSeconds { try db.setLocalTimeout(seconds: timeoutSeconds) }
+            return try work(db)
+        }
         let inputs = try authorizeInputs()
         return try db.transaction(
             first: WebSQL.authorize, inputs.token, inputs.isKey, inputs.wanted, route.needs.roleNames, route.needs.scope
@@ -196,10 +199,23 @@ public final class Call {
 
     /// Runs the handler, inside one transaction with the key's bookkeeping when there is an Idempotency-Key.
     func handle() throws -> Response {
-        guard route.needs != .anyone, route.needs != .signedIn, let key = try IdempotencyKey(self) else {
+        guard route.needs != .anyone, let key = try IdempotencyKey(self) else { return try route.handler(self) }
+        guard route.needs == .signedIn else {
+            return try transaction { db in try key.once(as: actor.id, db) { try route.handler(self) } }
+        }
+        // A person in no workspace: kept under one that nobody has. Whose session has ended is the handler's matter.
+        guard let credential, !credential.isAPIKey, let person = try db.first(WebSQL.person, credential.tokenHash) else {
             return try route.handler(self)
         }
-        return try transaction { db in try key.once(self, db) { try route.handler(self) } }
+        let nowhere = WorkspaceID(UUID(high: 0, low: 0))
+        return try db.transaction { db in
+            try db.setWorkspace(nowhere)
+            return try key.once(as: person.id.uuid, db) {
+                let response = try route.handler(self)
+                try db.setWorkspace(nowhere)
+                return response
+            }
+        }
     }
 
     // MARK: Others

@@ -51,8 +51,7 @@ struct Exchange {
     private func answer(_ call: inout Call?, _ rateHeaders: inout [(name: String, value: String)]) throws -> Response {
         if request.method == "OPTIONS" { return CORS.preflight(request, server.configuration) }
         let (route, parameters) = try match()
-        let credential = route.needs == .anyone && route.limit != .signIn
-            ? nil : try Credential.read(request, cookieName: server.cookieName)
+        let credential = try self.credential(for: route)
         let thisCall = Call(
             request: request, route: route, parameters: parameters, requestID: requestID, credential: credential,
             db: db, server: server)
@@ -67,6 +66,13 @@ struct Exchange {
             rateHeaders = verdict.headers
         }
         return try thisCall.handle()
+    }
+
+    private func credential(for route: Route) throws -> Credential? {
+        guard route.needs == .anyone else { return try Credential.read(request, cookieName: server.cookieName) }
+        guard route.limit == .signIn else { return nil }
+        // Looked at for the cookie's Origin check only; the remains of an older session keep nobody from signing in.
+        do { return try Credential.read(request, cookieName: server.cookieName) } catch { return nil }
     }
 
     private func match() throws -> (Route, [(name: String, value: String)]) {

@@ -4,6 +4,7 @@
 internal import JSON
 internal import PostgreSQL
 internal import Secrets
+internal import Vocabulary
 
 struct IdempotencyKey {
     let key: String
@@ -19,15 +20,16 @@ struct IdempotencyKey {
             throw Problem.badRequest("bad_idempotency_key", "Idempotency-Key is 1 to 255 visible ASCII characters.")
         }
         key = text
-        route = call.route.method.rawValue + " " + call.request.rawURI
+        route = call.route.method.rawValue + " " + call.request.path
         // An upload is larger than what is kept in memory and can be read once only: its length stands for it.
         let length = call.request.contentLength ?? 0
-        bodyHash = length > Call.bodyLimit ? Hash.sha256(Array("upload of \(length)".utf8)) : Hash.sha256(try call.rawBody())
+        let body = length > Call.bodyLimit ? Array("upload of \(length)".utf8) : try call.rawBody()
+        // The query is a part of what is asked; in `route` it could be longer than an index takes.
+        bodyHash = Hash.sha256(call.request.rawQuery.isEmpty ? body : Array("\(call.request.rawQuery)\n".utf8) + body)
     }
 
     /// Runs `handle` once per key. Must be called inside the request's transaction, after authorisation.
-    func once(_ call: Call, _ db: Connection, _ handle: () throws -> Response) throws -> Response {
-        let actor = call.actor.id
+    func once(as actor: UUID, _ db: Connection, _ handle: () throws -> Response) throws -> Response {
         guard try db.one(WebSQL.lockIdempotencyKey, actor, route, key) else {
             throw Problem.conflict("still_running", "A request with this Idempotency-Key is still running.")
         }

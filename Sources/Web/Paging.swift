@@ -77,7 +77,7 @@ extension Call {
             throw Problem.invalid("/sort", "not_one_of", "`sort` is one of \(sorts.joined(separator: ", ")).")
         }
         // The cursor holds for the same path, order and filters only.
-        let filters = request.query.filter { $0.name != "cursor" && $0.name != "limit" }.map { "\($0.name)=\($0.value)" }
+        let filters = request.query.filter { !["cursor", "limit", "sort"].contains($0.name) }.map { "\($0.name)=\($0.value)" }
         let binding = request.path + "\n" + sort + "\n" + filters.sorted().joined(separator: "\n")
         let after = try query("cursor").map { try open(cursor: $0, binding: binding) }
         return Paging(limit: limit, after: after, sort: sort, binding: binding)

@@ -26,12 +26,14 @@ public struct Problem: Error, Sendable {
         Problem(404, "not_found", "Not found", "There is no such \(what) here.")
     }
     public static func validation(_ faults: [Fault]) -> Problem {
-        var problem = Problem(
-            422, "invalid_input", "Invalid input",
-            faults.count == 1 ? "One thing in the request is wrong." : "\(faults.count) things in the request are wrong.")
-        problem.faults = faults
+        var detail = faults.count == 1 ? "One thing in the request is wrong." : "\(faults.count) things in the request are wrong."
+        if faults.count > maximumFaults { detail += " The first \(maximumFaults) are listed." }
+        var problem = Problem(422, "invalid_input", "Invalid input", detail)
+        problem.faults = Array(faults.prefix(maximumFaults))
         return problem
     }
+    /// A body of a megabyte could have a hundred thousand; the answer must not be larger than the question.
+    private static let maximumFaults = 100
     public static func invalid(_ pointer: String, _ code: String, _ detail: String) -> Problem {
         validation([Fault(pointer: pointer, code: code, detail: detail)])
     }
@@ -124,6 +126,8 @@ public struct Problem: Error, Sendable {
                 return .unavailable(retryAfter: 1, "Others changed the same things; nothing was changed, try again.")
             case .tooManyConnections, .adminShutdown, .crashShutdown, .cannotConnectNow:
                 return .unavailable(retryAfter: 1, "The database does not answer; try again shortly.")
+            case .characterNotInRepertoire:
+                return .invalid("", "bad_character", "A text holds a character that cannot be stored, such as U+0000.")
             case .diskFull: return Problem(507, "storage_full", "Storage full", "The server has no room for this now.")
             default:
                 _ = evidence

@@ -19,10 +19,11 @@ public struct QueryParameter: Sendable {
         self.schema = schema
         self.description = description
     }
-    /// `limit` and `cursor`, which every list takes.
+    /// What every list takes.
     public static let paging: [QueryParameter] = [
         QueryParameter("limit", .integer(1...200), "Items on a page; 50 when absent"),
         QueryParameter("cursor", .string(max: 2000), "`next_cursor` of the page before"),
+        QueryParameter("sort", .string(max: 40), "The order, of which a list has one: that of its description, such as -created_at"),
     ]
 }
 

@@ -34,23 +34,25 @@ public func sample(_ schema: Schema) -> JSONValue {
 
 /// Every route of a table that needs a workspace, seen by those who may not.
 public struct RouteWalk {
-    private let routes: [Route]
-    private let responder: TestResponder
-    private let people: [Role: TestUser]
-    private let workspace: WorkspaceID
+    let routes: [Route]
+    let responder: TestResponder
+    let people: [Role: TestUser]
+    let workspace: WorkspaceID
     private let stranger: TestUser
-    private let db: Connection
-    private let bodies: [String: JSONValue]
-    private let raw: [String: (contentType: String, body: String)]
+    let db: Connection
+    let bodies: [String: JSONValue]
+    let raw: [String: (contentType: String, body: String)]
+    private let names: [String: String]
 
     /// - Parameters:
     ///   - db: of the owner, for people and keys.
     ///   - workspace: whose things are asked for.
     ///   - bodies: by `METHOD /path`, where the smallest body of the schema is refused for what it means.
     ///   - raw: bodies that are not JSON, by `METHOD /path`.
+    ///   - names: what stands in the path for a parameter that is no id.
     public init(
         _ routes: [Route], _ responder: TestResponder, _ db: Connection, workspace: WorkspaceID, bodies: [String: JSONValue] = [:],
-        raw: [String: (contentType: String, body: String)] = [:]
+        raw: [String: (contentType: String, body: String)] = [:], names: [String: String] = [:]
     ) throws {
         self.routes = routes.filter { $0.needs != .anyone && $0.needs != .signedIn }
         self.responder = responder
@@ -58,6 +60,7 @@ public struct RouteWalk {
         self.workspace = workspace
         self.bodies = bodies
         self.raw = raw
+        self.names = names
         people = try Dictionary(uniqueKeysWithValues: Role.allCases.map { ($0, try db.createUser($0.rawValue, in: workspace)) })
         stranger = try db.createUser("owner", in: try db.createWorkspace("Elsewhere"))
     }
@@ -67,7 +70,7 @@ public struct RouteWalk {
     public func complaints(things: [String: UUID]) throws -> [String] {
         var complaints: [String] = []
         for route in routes {
-            let thing = things.filter { route.path.hasPrefix($0.key + "/{") }.max { $0.key.count < $1.key.count }?.value
+            let thing = thing(of: route, among: things)
             let path = filled(route.path, thing ?? UUID.v7())
             func expect(_ status: Int, _ who: String, token: String?, headers: [(String, String)] = []) throws {
                 let answer = try send(route, path, token, headers)
@@ -88,8 +91,14 @@ public struct RouteWalk {
         return complaints
     }
 
-    private func filled(_ path: String, _ id: UUID) -> String {
-        path.split(separator: "/").map { $0.hasPrefix("{") ? id.description : String($0) }.reduce("") { $0 + "/" + $1 }
+    func thing(of route: Route, among things: [String: UUID]) -> UUID? {
+        things.filter { route.path.hasPrefix($0.key + "/{") }.max { $0.key.count < $1.key.count }?.value
+    }
+
+    func filled(_ path: String, _ id: some CustomStringConvertible) -> String {
+        path.split(separator: "/").map { part in
+            part.hasPrefix("{") ? names[String(part.dropFirst().dropLast())] ?? id.description : String(part)
+        }.reduce("") { $0 + "/" + $1 }
     }
 
     private func send(_ route: Route, _ path: String, _ token: String?, _ headers: [(String, String)]) throws -> TestAnswer {

@@ -53,6 +53,15 @@ private let noteRoutes: [Route] = [
             return .noContent
         }
     }, needs: .readAnalytics, "Takes too long"),
+    .post("/api/notes/long", { call in
+        .created(try call.transaction { db in try db.one(NoteSQL.insert, "long") }, at: "/api/notes")
+    }, needs: .writeEvents, query: [QueryParameter("why", .string(max: 8000), "A long story")], "Adds one"),
+    .post("/api/notes/slow", { call in
+        try call.transaction(timeoutSeconds: 0.1) { db in
+            _ = try db.one(NoteSQL.nap, 30)
+            return .noContent
+        }
+    }, needs: .writeEvents, query: [QueryParameter("why", .string(max: 8000), "A long story")], "Takes too long"),
     .get("/api/limited", { _ in .noContent }, needs: .anyone, limit: .signIn, "Ten a minute"),
 ]
 
@@ -184,6 +193,8 @@ private func withSite(_ variables: [String: String] = [:], _ body: (Site) throws
                 #expect(try site.responder.send("GET", "/api/notes?cursor=\(bad)", token: site.token).code == "bad_cursor")
             }
             #expect(try site.responder.send("GET", "/api/notes?limit=0", token: site.token).status == 422)
+            #expect(try site.responder.send("GET", "/api/notes?sort=-created_at", token: site.token).status == 200)
+            #expect(try site.responder.send("GET", "/api/notes?sort=colour", token: site.token).code == "not_one_of")
             #expect(try site.responder.send("GET", "/api/notes?colour=red", token: site.token).code == "unknown_parameter")
         }
     }
@@ -202,6 +213,33 @@ private func withSite(_ variables: [String: String] = [:], _ body: (Site) throws
             let other = try site.owner.createAPIKey(in: site.workspace)
             #expect(try site.responder.send("POST", "/api/notes", token: other.token, headers: key, json: ["name": "a"]).body != first.body)
             #expect(try site.count() == 2)
+        }
+    }
+
+    @Test func `a repeated request keeps its time limit, and may have a long query`() throws {
+        try withSite { site throws in
+            // Nothing that compresses: an index takes 2.7 kB.
+            let why = Random.bytes(3000).map { String($0, radix: 16) }.joined()
+            let started = Instant.now()
+            let answer = try site.responder.send("POST", "/api/notes/slow?why=\(why)", token: site.token, headers: [("Idempotency-Key", "k")])
+            #expect(answer.code == "unavailable" && Instant.now().seconds(since: started) < 3, "\(answer.text)")
+            let added = try site.responder.send(
+                "POST", "/api/notes/long?why=\(why)", token: site.token, headers: [("Idempotency-Key", "k")])
+            #expect(added.status == 201, "\(added.text)")
+            // The query is a part of what was asked.
+            let other = try site.responder.send("POST", "/api/notes/long?why=x", token: site.token, headers: [("Idempotency-Key", "k")])
+            #expect(other.code == "idempotency_key_reused")
+            #expect(try site.count() == 1)
+        }
+    }
+
+    @Test func `a hundred faults are told, however many there are`() throws {
+        try withSite { site throws in
+            var body: JSONObject = ["name": "a"]
+            for n in 0..<5000 { body["m\(n)"] = 1 }
+            let answer = try site.responder.send("POST", "/api/notes", token: site.token, json: .object(body))
+            #expect(answer.status == 422 && answer.json["errors"]?.array?.count == 100)
+            #expect(answer.json["detail"]?.string?.hasPrefix("5000 things") == true)
         }
     }
 

@@ -21,7 +21,7 @@ func signUp(_ call: Call) throws -> Response {
         try session.begin(for: made.user, db)
         return try db.one(UserSQL.account, made.user)
     }
-    return session.response(account, call, status: 201)
+    return session.response(account, call, status: 201).with("Location", "/auth/user")
 }
 
 func currentUser(_ call: Call) throws -> Response {
