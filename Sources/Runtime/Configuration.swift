@@ -128,8 +128,8 @@ public struct Configuration: Sendable {
         var publicURL = values["MUSTER_PUBLIC_URL"]!
         while publicURL.hasSuffix("/") { publicURL.removeLast() }
         return Configuration(
-            database: values["MUSTER_DATABASE"]!, publicURL: publicURL, publicOrigin: publicURL,
-            allowedOrigins: Set(values["MUSTER_ALLOWED_ORIGINS"]!.split(separator: ",").map(String.init)),
+            database: values["MUSTER_DATABASE"]!, publicURL: publicURL, publicOrigin: origin(publicURL),
+            allowedOrigins: Set(values["MUSTER_ALLOWED_ORIGINS"]!.split(separator: ",").map { origin(String($0)) }),
             threads: Int(values["MUSTER_THREADS"]!)!, workerThreads: Int(values["MUSTER_WORKER_THREADS"]!)!,
             logLevel: LogLevel(name: values["MUSTER_LOG_LEVEL"]!)!, twilioURL: values["MUSTER_TWILIO_URL"]!,
             allowsSignUp: values["MUSTER_SIGN_UP"]! == "open",
@@ -174,7 +174,10 @@ public func processEnvironment() -> [String: String] {
 }
 
 /// A whole small file as text; `nil` when it cannot be read.
-public func readFile(_ path: String) -> String? {
+public func readFile(_ path: String) -> String? { readBytes(path).map { String(decoding: $0, as: UTF8.self) } }
+
+/// A whole file as it is; `nil` when it cannot be read.
+public func readBytes(_ path: String) -> [UInt8]? {
     guard let file = fopen(path, "r") else { return nil }
     defer { fclose(file) }
     var bytes: [UInt8] = []
@@ -184,7 +187,7 @@ public func readFile(_ path: String) -> String? {
         if count == 0 { break }
         bytes += chunk[..<count]
     }
-    return String(decoding: bytes, as: UTF8.self)
+    return bytes
 }
 
 private func isOrigin(_ text: String) -> Bool {
@@ -196,6 +199,16 @@ private func isOrigin(_ text: String) -> Bool {
         }
     }
     return false
+}
+
+/// An origin as browsers write it (RFC 6454, section 6.2): in lower case, without a slash or the scheme's own port.
+private func origin(_ text: String) -> String {
+    var text = text.lowercased()
+    if text.hasSuffix("/") { text.removeLast() }
+    for (scheme, port) in [("https://", ":443"), ("http://", ":80")] where text.hasPrefix(scheme) && text.hasSuffix(port) {
+        text.removeLast(port.count)
+    }
+    return text
 }
 
 private func editDistance(_ a: String, _ b: String) -> Int {

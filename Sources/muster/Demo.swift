@@ -42,8 +42,8 @@ struct Demo: ParsableCommand {
         try writeEnvironment(configuration, workspace, key, sender, sandbox)
         var facts: [[String]] = []
 
-        guard let csv = readFile(data) else { throw CommandError("\(data) cannot be read") }
-        let imported = try api.finish(try api.post("/api/contacts/import", Array(csv.utf8), "text/csv"))
+        guard let csv = readBytes(data) else { throw CommandError("\(data) cannot be read") }
+        let imported = try api.finish(try api.post("/api/contacts/import", csv, "text/csv"))
         facts.append(["Contacts imported", "\(imported["result"]?["rows"]?.integer ?? 0) rows: \(imported["result"]?["created"]?.integer ?? 0) created, \(imported["result"]?["updated"]?.integer ?? 0) updated, \(imported["result"]?["unchanged"]?.integer ?? 0) unchanged, \(imported["result"]?["rejected"]?.integer ?? 0) rejected"])
 
         let rule: JSONValue = ["version": 1, "match": ["all": [

@@ -19,12 +19,13 @@ struct Import: ParsableCommand {
         guard let url = url ?? environment["MUSTER_URL"], let key = key ?? environment["MUSTER_API_KEY"] else {
             throw ValidationError("--url and --key, or MUSTER_URL and MUSTER_API_KEY, say where to and as whom")
         }
-        guard let text = readFile(file) else { throw CommandError("\(file) cannot be read") }
+        // Bytes, not text: what is no UTF-8 must reach the server as it is, which names the line.
+        guard let csv = readBytes(file) else { throw CommandError("\(file) cannot be read") }
         let api = API(url: url, key: key)
         let options = [("mapping", mapping), ("default_country", defaultCountry), ("consent", consent)]
         let query = options.compactMap { name, value in value.map { "\(name)=\(percentEncoded($0))" } }.joined(separator: "&")
         let started = Instant.now()
-        let accepted = try api.post("/api/contacts/import" + (query.isEmpty ? "" : "?" + query), Array(text.utf8), "text/csv")
+        let accepted = try api.post("/api/contacts/import" + (query.isEmpty ? "" : "?" + query), csv, "text/csv")
         let id = accepted["job"]?["id"]?.string ?? ""
         let line = ProgressLine()
         var job: JSONValue = .null

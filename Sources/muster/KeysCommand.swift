@@ -18,7 +18,7 @@ private enum KeysSQL {
             RETURNING workspace_id, id, scopes),
         noted AS (
             INSERT INTO audit_log (workspace_id, action, subject_type, subject_id, details)
-            SELECT workspace_id, 'api_key.create', 'api_key', id, jsonb_build_object('by', 'operator', 'scopes', scopes) FROM made)
+            SELECT workspace_id, 'api_key.created', 'api_key', id, jsonb_build_object('by', 'operator', 'scopes', scopes) FROM made)
         SELECT id FROM made
         """)
     static let revoke = Statement<APIKeyID, APIKeyID>("""
@@ -26,7 +26,7 @@ private enum KeysSQL {
             UPDATE api_keys SET revoked_at = now() WHERE id = $1 AND revoked_at IS NULL RETURNING workspace_id, id),
         noted AS (
             INSERT INTO audit_log (workspace_id, action, subject_type, subject_id, details)
-            SELECT workspace_id, 'api_key.revoke', 'api_key', id, jsonb_build_object('by', 'operator') FROM gone)
+            SELECT workspace_id, 'api_key.revoked', 'api_key', id, jsonb_build_object('by', 'operator') FROM gone)
         SELECT id FROM gone
         """)
 }

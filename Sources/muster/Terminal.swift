@@ -44,8 +44,10 @@ func readPassword(_ prompt: String) throws -> String {
     } else {
         password = readLine() ?? ""
     }
-    guard password.unicodeScalars.count >= 10 else { throw CommandError("a password has at least 10 characters") }
-    return password
+    // In the normal form in which sign-in compares it, and as long as sign-up wants it.
+    let normal = normalized(password)
+    guard normal.unicodeScalars.count >= 15 else { throw CommandError("a password has at least 15 characters") }
+    return normal
 }
 
 func parseID<T>(_ text: String, _ what: String) throws -> ID<T> {

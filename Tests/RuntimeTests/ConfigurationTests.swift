@@ -23,6 +23,16 @@ private func faults(_ environment: [String: String]) -> [String] {
         #expect(configuration.allowedOrigins.isEmpty)
     }
 
+    @Test func `origins are compared as browsers write them`() throws {
+        let configuration = try Configuration.load(
+            [
+                "MUSTER_PUBLIC_URL": "https://Muster.example.com:443/",
+                "MUSTER_ALLOWED_ORIGINS": "https://App.example.com/,http://localhost:80,http://[::1]:8080",
+            ], withSealingKey: false)
+        #expect(configuration.publicOrigin == "https://muster.example.com")
+        #expect(configuration.allowedOrigins == ["https://app.example.com", "http://localhost", "http://[::1]:8080"])
+    }
+
     @Test func `every default is what its variable accepts`() {
         let defaults = Configuration.variables.compactMap { variable in variable.standard.map { (variable.name, $0) } }
         #expect(faults(Dictionary(uniqueKeysWithValues: defaults)) == [])

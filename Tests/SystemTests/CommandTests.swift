@@ -1,8 +1,15 @@
 // The operator's command, as its binary.
+import Accounts
+import Analytics
+import Audience
 import Foundation
+import JSON
+import Messaging
 import PostgreSQL
+import Secrets
 import TestSupport
 import Testing
+import Web
 
 /// What a command printed, and how it ended.
 private struct Outcome {
@@ -70,6 +77,43 @@ private func muster(_ arguments: [String], _ database: TestDatabase, input: Stri
             #expect(list.contains(token.prefix(16)) && !list.contains(token))
             #expect(try muster(["workspace", "suspend", id], database).status == 0)
             #expect(try responder.value(authorize, .bytes(Array(token.utf8))) == "unauthenticated")
+        }
+    }
+
+    @Test func `a password that an operator sets signs in however its letters were typed`() throws {
+        try withOwnDatabase { database throws in
+            let made = try muster(["user", "create", "ada@example.com", "--name", "Ada"], database, input: "une cle\u{301} assez longue\n")
+            #expect(made.status == 0, "\(made.errors)")
+            let hash: String = try database.connect().value("SELECT password_hash FROM users")
+            #expect(Password.verify("une cl\u{E9} assez longue", against: hash))
+            #expect(try muster(["user", "create", "b@example.com", "--name", "B"], database, input: "fourteen chars\n").errors.contains("15"))
+        }
+    }
+
+    @Test func `an import from the command line names the lines that are no UTF-8, and changes none`() throws {
+        try withServer([.accounts, .segments, .worker]) { server throws in
+            let owner = try server.database.connect()
+            let key = try owner.createAPIKey(in: owner.createWorkspace())
+            let file = server.folder + "/contacts.csv"
+            try Data("email,name\na@example.com,Z\u{FC}rich\nb@example.com,".utf8 + [0x5A, 0xFC, 0x0A]).write(to: URL(fileURLWithPath: file))
+            let environment = ["MUSTER_URL": server.url, "MUSTER_API_KEY": key.token]
+            let outcome = try muster(["import", file], server.database, environment)
+            #expect(outcome.status == 1 && outcome.output.contains("2 rows: 1 created, 0 updated, 0 unchanged, 1 rejected"), "\(outcome)")
+            #expect(outcome.output.contains("wrong_encoding"))
+            #expect(try owner.value("SELECT string_agg(name, ',') FROM contacts") == "Z\u{FC}rich")
+            #expect(try muster(["import", file + ".none"], server.database, environment).errors.contains("cannot be read"))
+            #expect(try muster(["import", file], server.database).errors.contains("MUSTER_URL"))
+        }
+    }
+
+    @Test func `the document of the API has every route of every area`() throws {
+        try withOwnDatabase { database throws in
+            let printed = try muster(["openapi"], database)
+            let document = try JSONValue(parsing: printed.output, limits: .trusted)
+            let routes = accountRoutes + audienceRoutes + templateRoutes + senderRoutes + campaignRoutes + webhookRoutes + eventRoutes + analyticsRoutes
+            for route in routes {
+                #expect(document["paths"]?[route.path]?[route.method.rawValue.lowercased()] != nil, "\(route.method.rawValue) \(route.path)")
+            }
         }
     }
 

@@ -53,6 +53,26 @@ import Testing
         }
     }
 
+    @Test func `a path means what it says after decoding, and no header becomes another`() throws {
+        try withServer([.accounts]) { server throws in
+            for target in ["/api/%6dembers", "//api///members", "/api/nowhere/%2e%2e/members", "/api/./members/"] {
+                #expect(try server.send("GET", target).status == 401, "\(target)")
+            }
+            for target in ["/apimembers", "/api/members%2f..%2f..%2fetc", "/metrics/accounts/x", "/metrics/", "/API/members"] {
+                #expect(try server.send("GET", target).status == 404, "\(target)")
+            }
+            #expect(try server.send("GET", "/api/members%00").status == 400)
+            let owner = try server.database.connect()
+            let (mine, theirs) = (try owner.createWorkspace(), try owner.createWorkspace())
+            let key = try owner.createAPIKey(in: mine)
+            func members(_ headers: [(String, String)]) throws -> Int { try server.send("GET", "/api/members", token: key.token, headers: headers).status }
+            #expect(try members([("X-Workspace-Id", "\(theirs)")]) == 404)
+            // An underscore is no dash: nginx drops what only looks like a header of ours.
+            #expect(try members([("X_Workspace_Id", "\(theirs)"), ("Proxy", "http://evil.example")]) == 200)
+            #expect(try members([("X-Workspace-Id", "x")]) == 400)
+        }
+    }
+
     @Test func `a flood of sign-ins from one address is slowed down`() throws {
         try withServer([.accounts]) { server in
             // An empty body is refused before any password is hashed.

@@ -32,6 +32,18 @@ func sources() throws -> [(path: String, text: String)] {
         }
     }
 
+    @Test func `every table of routes that a responder serves is in the document of the API`() throws {
+        let expression = try NSRegularExpression(pattern: #"\b[a-z]\w*Routes\b"#)
+        func tables(_ text: String) -> Set<String> {
+            Set(expression.matches(in: text, range: NSRange(text.startIndex..., in: text)).map { String(text[Range($0.range, in: text)!]) })
+        }
+        let files = Dictionary(uniqueKeysWithValues: try sources().map { ($0.path, $0.text) })
+        let documented = tables(files["muster/OpenAPICommand.swift"] ?? "")
+        for (path, text) in files where path.hasSuffix("/main.swift") && path != "muster-sandbox/main.swift" {
+            #expect(tables(text).subtracting(documented) == [], "\(path)")
+        }
+    }
+
     @Test func `responders do not load Foundation`() throws {
         for (path, text) in try sources() where !path.hasPrefix("Secrets/") {
             #expect(!text.contains("import Foundation"), "\(path) imports Foundation")
