@@ -1,0 +1,60 @@
+import Audience
+import JSON
+import TestSupport
+import Testing
+import Vocabulary
+
+@Suite struct AudienceRouteTests {
+    /// A walk along all routes of the audience, and one thing of each kind to ask for.
+    private func walk(_ site: AudienceSite) throws -> (RouteWalk, [String: UUID]) {
+        let contact = try site.add(["email": "a@example.com", "attributes": ["plan": "gold"]])
+        func id(_ answer: TestAnswer) throws -> UUID { try #require(answer.json["id"]?.string.flatMap { UUID($0) }) }
+        let upload = try site.upload(Array("email\nb@example.com\n".utf8))
+        let imported: UUID = try site.owner.value("SELECT id FROM imports")
+        #expect(upload.status == 202)
+        let things = [
+            "/api/contacts": try #require(contact["id"]?.string.flatMap { UUID($0) }), "/api/imports": imported,
+            "/api/lists": try id(try site.send("POST", "/api/lists", json: ["name": "L"])),
+            "/api/suppressions": try id(try site.send("POST", "/api/suppressions", json: ["channel": "email", "address": "c@example.com"])),
+            "/api/segments": try id(try site.send("POST", "/api/segments", json: ["name": "All", "rule": ["match": ["all": []]]])),
+        ]
+        let walk = try RouteWalk(
+            audienceRoutes, site.responder, site.owner, workspace: site.workspace,
+            raw: ["POST /api/contacts/import": ("text/csv", "email\nd@example.com\n")], names: ["key": "attributes.plan"])
+        return (walk, things)
+    }
+
+    @Test func `no route of the audience answers the wrong role, scope or workspace`() throws {
+        try withAudience { site in
+            let (walk, things) = try walk(site)
+            #expect(try walk.complaints(things: things) == [])
+            #expect(try site.count("contacts") == 1 && site.count("segments") == 1)
+        }
+    }
+
+    @Test func `whoever may read the audience does`() throws {
+        try withAudience { site in
+            let (walk, things) = try walk(site)
+            #expect(try walk.refusals(things: things) == [])
+        }
+    }
+
+    @Test func `every route of the audience says what is malformed, and where`() throws {
+        try withAudience { site in
+            let (walk, things) = try walk(site)
+            #expect(try walk.misunderstandings(things: things) == [])
+            #expect(try site.count("contacts") == 1 && site.count("segments") == 1)
+        }
+    }
+
+    @Test func `a change of a contact waits for no calculation that it just entered a segment by`() throws {
+        try withAudience { site throws in
+            let contact = try site.add(["email": "a@example.com"])
+            try site.owner.transaction { db throws in
+                // What the foreign key of a new membership holds until its calculation commits.
+                let _: [Int] = try db.dynamic("SELECT 1 FROM contacts FOR KEY SHARE", [])
+                #expect(try site.send("PATCH", "/api/contacts/\(contact["id"]?.string ?? "")", json: ["name": "A"]).status == 200)
+            }
+        }
+    }
+}

@@ -1,0 +1,52 @@
+import JSON
+import PostgreSQL
+import TestSupport
+import Testing
+import Vocabulary
+import Web
+
+@testable import Messaging
+
+@Suite struct MessagingRouteTests {
+    private let routes: [Route] = templateRoutes + senderRoutes + campaignRoutes
+
+    private func walk(_ site: MessagingSite) throws -> (RouteWalk, [String: UUID]) {
+        let template = try site.post("/api/templates", ["name": "Hello", "channel": "sms", "body": "Hi"])
+        #expect(template.status == 201, "\(template.text)")
+        try site.scene.freeze(site.owner)
+        let things = [
+            "/api/campaigns": site.scene.campaign.uuid, "/api/senders": site.scene.sender.uuid,
+            "/api/templates": try #require(template.json["id"]?.string.flatMap { UUID($0) }),
+            "/api/messages": try site.owner.value("SELECT id FROM messages LIMIT 1", as: UUID.self),
+        ]
+        let sender: JSONValue = [
+            "name": "Other", "channel": "sms", "provider": "twilio", "from": "+12025550199", "rate_parts_per_second": 10,
+            "credentials": ["account_sid": .string("AC" + String(repeating: "0", count: 32)), "auth_token": "a-secret-token"],
+        ]
+        let walk = try RouteWalk(
+            routes, site.responder, site.owner, workspace: site.scene.workspace,
+            bodies: ["POST /api/senders": sender])
+        return (walk, things)
+    }
+
+    @Test func `no route of sending answers the wrong role, scope or workspace`() throws {
+        try withMessagingSite { site in
+            let (walk, things) = try walk(site)
+            #expect(try walk.complaints(things: things) == [])
+        }
+    }
+
+    @Test func `whoever may read sending does`() throws {
+        try withMessagingSite { site in
+            let (walk, things) = try walk(site)
+            #expect(try walk.refusals(things: things) == [])
+        }
+    }
+
+    @Test func `every route of sending says what is malformed, and where`() throws {
+        try withMessagingSite { site in
+            let (walk, things) = try walk(site)
+            #expect(try walk.misunderstandings(things: things) == [])
+        }
+    }
+}
