@@ -1,15 +1,9 @@
 // The operator's command, as its binary.
-import Accounts
-import Analytics
-import Audience
 import Foundation
-import JSON
-import Messaging
 import PostgreSQL
 import Secrets
 import TestSupport
 import Testing
-import Web
 
 /// What a command printed, and how it ended.
 private struct Outcome {
@@ -103,17 +97,6 @@ private func muster(_ arguments: [String], _ database: TestDatabase, input: Stri
             #expect(try owner.value("SELECT string_agg(name, ',') FROM contacts") == "Z\u{FC}rich")
             #expect(try muster(["import", file + ".none"], server.database, environment).errors.contains("cannot be read"))
             #expect(try muster(["import", file], server.database).errors.contains("MUSTER_URL"))
-        }
-    }
-
-    @Test func `the document of the API has every route of every area`() throws {
-        try withOwnDatabase { database throws in
-            let printed = try muster(["openapi"], database)
-            let document = try JSONValue(parsing: printed.output, limits: .trusted)
-            let routes = accountRoutes + audienceRoutes + templateRoutes + senderRoutes + campaignRoutes + webhookRoutes + eventRoutes + analyticsRoutes
-            for route in routes {
-                #expect(document["paths"]?[route.path]?[route.method.rawValue.lowercased()] != nil, "\(route.method.rawValue) \(route.path)")
-            }
         }
     }
 

@@ -205,7 +205,8 @@ struct NaiveCalendar {
         let seconds = Int(((local.microseconds / 1_000_000) % 86_400 + 86_400) % 86_400)
         let parts = DateComponents(
             year: day.year, month: day.month, day: day.day, hour: seconds / 3600, minute: seconds / 60 % 60, second: seconds % 60)
-        return instant(calendar.date(from: parts)!)
+        let fraction = (local.microseconds % 1_000_000 + 1_000_000) % 1_000_000
+        return instant(calendar.date(from: parts)!) + Double(fraction) / 1_000_000
     }
 
     func dayNumber(ofText text: String?) -> Int? {
