@@ -61,7 +61,7 @@ public final class FastCGIRequest {
         name.withUTF8 { name in
             var entry = request.pointee.envp
             while let text = entry?.pointee {
-                if strncmp(text, name.baseAddress!, name.count) == 0, text[name.count] == 61 /* = */ {
+                if strncmp(text, name.baseAddress!, name.count) == 0, text[name.count] == CChar(UInt8(ascii: "=")) {
                     if !body(String(cString: text + name.count + 1)) { return }
                 }
                 entry = entry?.advanced(by: 1)
@@ -79,6 +79,7 @@ public final class FastCGIRequest {
         let length = contentLength ?? 0
         guard length <= limit else { throw .tooLarge }
         let body = try read(length)
+        takeEndOfBody()
         return body
     }
 
@@ -89,6 +90,7 @@ public final class FastCGIRequest {
         while left > 0 {
             let piece = try read(min(chunk, left))
             left -= piece.count
+            if left == 0 { takeEndOfBody() }
             try consume(piece)
         }
     }
@@ -106,6 +108,10 @@ public final class FastCGIRequest {
         bodyBytesRead += count
         return bytes
     }
+
+    /// The record that ends the body may come a moment after the body. An answer that overtakes it would have to close
+    /// the connection, into which the web server is about to write it.
+    private func takeEndOfBody() { _ = FCGX_GetChar(request.pointee.in) }
 
     // MARK: Answer
 

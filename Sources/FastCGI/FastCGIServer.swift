@@ -21,9 +21,13 @@ public final class FastCGIServer: Sendable {
     private let stopEvent: Int32
     private let finished: Int32
     private let isDraining = Atomic<Bool>(false)
+    /// Connections that no worker has.
+    private let parked = Mutex<Set<Int32>>([])
 
     /// How long a connection may take to bring the rest of a record, or to take the answer.
-    private static let transferTimeoutSeconds = 30
+    static let transferTimeoutSeconds = 30
+    /// How long a drain waits for the first byte of what was accepted.
+    private static let graceSeconds = 0.05
 
     /// - Parameter descriptor: a listening socket; 0 is where systemd and spawn-fcgi put it.
     /// - Throws: `.notListening` when it is none.
@@ -105,88 +109,71 @@ public final class FastCGIServer: Sendable {
     // MARK: Workers
 
     private func work(_ handle: (FastCGIRequest) -> Void) {
-        // libfcgi's streams remember the address of their request, so it never moves.
-        let request = UnsafeMutablePointer<FCGX_Request>.allocate(capacity: 1)
-        defer { request.deallocate() }
-        // No listening socket: libfcgi must never accept by itself.
-        FCGX_InitRequest(request, -1, 0)
-        while true {
+        let worker = Worker(threads: threads)
+        while !isDraining.load(ordering: .sequentiallyConsistent) {
             var event = epoll_event()
-            // While draining, parked connections whose request is under way already are still served.
-            let draining = isDraining.load(ordering: .relaxed)
-            let count = draining ? nextParked(&event) : epoll_wait(poller, &event, 1, -1)
-            if count < 0, errno == EINTR { continue }
-            guard count == 1 else {
-                if draining { return }
-                continue
-            }
-            let descriptor = event.data.fd
-            if descriptor == stopEvent { continue }
-            if descriptor == listener {
-                let connection = accept(listener, nil, nil)
-                // Out of descriptors: whoever waits in the backlog must not make this loop spin.
-                if connection < 0, errno == EMFILE || errno == ENFILE { usleep(10_000) }
-                if !isDraining.load(ordering: .relaxed) {
-                    watch(listener, EPOLLIN.rawValue | EPOLLONESHOT.rawValue, EPOLL_CTL_MOD)
-                }
-                guard connection >= 0 else { continue }
-                limitTransfers(connection)
-                var byte: UInt8 = 0
-                if recv(connection, &byte, 1, Int32(MSG_PEEK | MSG_DONTWAIT)) < 0, errno == EAGAIN {
-                    park(connection, isNew: true)
-                } else {
-                    serve(connection, request, handle, isNew: true)
-                }
-            } else {
-                serve(descriptor, request, handle, isNew: false)
+            guard epoll_wait(poller, &event, 1, -1) == 1 else { continue }
+            switch event.data.fd {
+            case stopEvent: continue
+            case listener: if let connection = acceptOne() { serve(connection, worker, handle) }
+            // Who takes it out of the set owns it.
+            case let connection: if unpark(connection) { serve(connection, worker, handle) }
             }
         }
-    }
-
-    /// Another event than the stop event, which stays readable; waits a moment for requests under way.
-    private func nextParked(_ event: inout epoll_event) -> Int32 {
-        var events = [epoll_event](repeating: epoll_event(), count: 16)
-        let deadline = monotonicSeconds() + 0.05
+        // What was accepted and whose request is on its way is still answered.
+        let deadline = monotonicSeconds() + Self.graceSeconds
         repeat {
-            let count = epoll_wait(poller, &events, 16, 0)
-            // Parked connections are one-shot: one that is seen here and not taken would be lost, so take the first
-            // and arm the others again.
-            let parked = events.prefix(Int(max(0, count))).filter { $0.data.fd != stopEvent && $0.data.fd != listener }
-            if let first = parked.first {
-                for other in parked.dropFirst() { park(other.data.fd, isNew: false) }
-                event = first
-                return 1
-            }
+            while let connection = parkedWithBytes() { serve(connection, worker, handle) }
             usleep(2_000)
         } while monotonicSeconds() < deadline
-        return 0
+        // A connection that is left open would be given requests that nobody answers, while another worker is still busy.
+        for connection in parked.withLock({ $0 }) where unpark(connection) { close(connection) }
     }
 
-    private func serve(
-        _ connection: Int32, _ request: UnsafeMutablePointer<FCGX_Request>, _ handle: (FastCGIRequest) -> Void,
-        isNew: Bool
-    ) {
-        request.pointee.ipcFd = connection
-        // Accept first finishes the request before, and would close what we just put in.
-        request.pointee.keepConnection = 1
-        // Parses the records that are there. A malformed or ended connection is closed by libfcgi, which then tries to
-        // accept another one, fails for lack of a socket and returns an error.
-        guard FCGX_Accept_r(request) == 0 else {
-            if request.pointee.ipcFd >= 0 { close(request.pointee.ipcFd) }
-            request.pointee.ipcFd = -1
-            return
+    /// - Returns: a connection that may have something to read.
+    private func acceptOne() -> Int32? {
+        let connection = accept(listener, nil, nil)
+        // Out of descriptors: whoever waits in the backlog must not make the loop spin.
+        if connection < 0, errno == EMFILE || errno == ENFILE { usleep(10_000) }
+        if !isDraining.load(ordering: .sequentiallyConsistent) {
+            watch(listener, EPOLLIN.rawValue | EPOLLONESHOT.rawValue, EPOLL_CTL_MOD)
         }
-        handle(FastCGIRequest(request))
-        FCGX_Finish_r(request)
-        guard request.pointee.ipcFd >= 0 else { return }
-        // The web server keeps the connection: park it, or close it when we are about to leave.
-        request.pointee.ipcFd = -1
-        if isDraining.load(ordering: .relaxed) { close(connection) } else { park(connection, isNew: isNew) }
+        guard connection >= 0 else { return nil }
+        limitTransfers(connection)
+        // Known, but not armed.
+        watch(connection, EPOLLONESHOT.rawValue)
+        if hasBytes(connection) { return connection }
+        // What has no bytes yet waits where it costs no thread.
+        park(connection)
+        return nil
     }
 
-    private func park(_ connection: Int32, isNew: Bool) {
-        let events = EPOLLIN.rawValue | EPOLLRDHUP.rawValue | EPOLLONESHOT.rawValue
-        if isNew { watch(connection, events) } else { watch(connection, events, EPOLL_CTL_MOD) }
+    private func serve(_ connection: Int32, _ worker: Worker, _ handle: (FastCGIRequest) -> Void) {
+        switch worker.serve(connection, handle) {
+        // Not while draining: the next request would come too late.
+        case .keep where !isDraining.load(ordering: .sequentiallyConsistent): park(connection)
+        case .keep, .close: close(connection)
+        case .closed: break
+        }
+    }
+
+    // MARK: Parked connections
+
+    private func park(_ connection: Int32) {
+        parked.withLock { _ = $0.insert(connection) }
+        watch(connection, EPOLLIN.rawValue | EPOLLRDHUP.rawValue | EPOLLONESHOT.rawValue, EPOLL_CTL_MOD)
+    }
+
+    private func unpark(_ connection: Int32) -> Bool { parked.withLock { $0.remove(connection) != nil } }
+
+    private func parkedWithBytes() -> Int32? {
+        parked.withLock { parked in parked.first(where: hasBytes).flatMap { parked.remove($0) } }
+    }
+
+    /// Also when the other side has left.
+    private func hasBytes(_ connection: Int32) -> Bool {
+        var byte: UInt8 = 0
+        return recv(connection, &byte, 1, Int32(MSG_PEEK | MSG_DONTWAIT)) >= 0 || errno != EAGAIN
     }
 
     private func watch(_ descriptor: Int32, _ events: UInt32, _ operation: Int32 = EPOLL_CTL_ADD) {
@@ -221,7 +208,7 @@ private func drainSignal(_ descriptor: Int32) {
     _ = read(descriptor, &info, MemoryLayout<signalfd_siginfo>.size)
 }
 
-private func monotonicSeconds() -> Double {
+func monotonicSeconds() -> Double {
     var time = timespec()
     clock_gettime(CLOCK_MONOTONIC, &time)
     return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
