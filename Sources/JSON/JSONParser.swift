@@ -18,7 +18,8 @@ public struct JSONLimits: Sendable {
     public static let trusted = JSONLimits(maximumBytes: 256 << 20, maximumDepth: 512, takesLongIntegers: true)
 }
 
-/// Why a text is not JSON that we take, and where: line and column from 1, offset in bytes from 0.
+/// Why a text is not JSON that we take, and where: line and column from 1, offset in bytes from 0, all of the first
+/// character of what is wrong.
 public struct JSONError: Error, Sendable {
     /// `json_syntax`, `json_too_deep`, `json_too_large`, `json_duplicate_key` or `json_encoding`.
     public let code: String
@@ -37,7 +38,7 @@ extension JSONValue {
                 code: "json_too_large", line: 1, column: 1, offset: limits.maximumBytes,
                 detail: "The document has \(bytes.count) bytes; at most \(limits.maximumBytes) are taken.")
         }
-        try checkDepth(bytes, limits.maximumDepth)
+        try preScan(bytes, limits.maximumDepth)
         var failure = json_error_t()
         var root = load(bytes, &failure)
         if root == nil, limits.takesLongIntegers {
@@ -99,8 +100,9 @@ nonisolated(unsafe) private let emptyText: UnsafePointer<CChar> = {
     return UnsafePointer(text)
 }()
 
-/// jansson recurses as deep as the document does, so the depth is known before it starts.
-private func checkDepth(_ bytes: [UInt8], _ limit: Int) throws(JSONError) {
+/// jansson recurses as deep as the document does, so the depth is known before it starts. And it overlooks a zero byte
+/// behind a number or a word.
+private func preScan(_ bytes: [UInt8], _ limit: Int) throws(JSONError) {
     var depth = 0
     var inString = false
     var escaped = false
@@ -119,43 +121,28 @@ private func checkDepth(_ bytes: [UInt8], _ limit: Int) throws(JSONError) {
         case UInt8(ascii: "\""): inString = true
         case UInt8(ascii: "{"), UInt8(ascii: "["):
             depth += 1
-            if depth > limit {
-                let place = position(offset, in: bytes)
-                throw JSONError(
-                    code: "json_too_deep", line: place.line, column: place.column, offset: offset,
-                    detail: "Objects and arrays may be nested \(limit) deep.")
-            }
+            if depth > limit { throw JSONError("json_too_deep", offset, in: bytes, "Objects and arrays may be nested \(limit) deep.") }
         case UInt8(ascii: "}"), UInt8(ascii: "]"): depth -= 1
+        case 0: throw JSONError("json_syntax", offset, in: bytes, "control character 0x0.")
         default: break
         }
     }
 }
 
-private func position(_ offset: Int, in bytes: [UInt8]) -> (line: Int, column: Int) {
-    var line = 1
-    var column = 1
-    for byte in bytes.prefix(offset) {
-        if byte == UInt8(ascii: "\n") {
-            line += 1
-            column = 1
-        } else if byte & 0xC0 != 0x80 {
-            column += 1
-        }
-    }
-    return (line, column)
-}
-
 extension JSONError {
+    fileprivate init(_ code: String, _ offset: Int, in bytes: [UInt8], _ detail: String) {
+        (line, column) = position(offset, in: bytes)
+        (self.code, self.offset, self.detail) = (code, offset, detail)
+    }
+
     fileprivate init(_ failure: json_error_t, in bytes: [UInt8]) {
         var failure = failure
         let message = withUnsafePointer(to: &failure.text) {
             $0.withMemoryRebound(to: CChar.self, capacity: MemoryLayout.size(ofValue: $0.pointee)) { String(cString: $0) }
         }
         let kind = muster_json_error_code(&failure)
-        let place = position(max(0, min(Int(failure.position), bytes.count) - 1), in: bytes)
-        line = max(1, Int(failure.line))
-        column = max(1, place.line == Int(failure.line) ? place.column : Int(failure.column))
-        offset = max(0, Int(failure.position))
+        offset = offsetOfFault(in: bytes, read: Int(failure.position), message: message)
+        (line, column) = position(offset, in: bytes)
         switch kind {
         case MUSTER_JSON_DUPLICATE_KEY: code = "json_duplicate_key"
         case MUSTER_JSON_INVALID_UTF8: code = "json_encoding"

@@ -24,9 +24,9 @@ public struct JSONObject: Sendable, Hashable, Sequence, ExpressibleByDictionaryL
 
     /// Objects are small: a scan beats hashing.
     public subscript(key: String) -> JSONValue? {
-        get { members.first { $0.key == key }?.value }
+        get { members.first { isSameText($0.key, key) }?.value }
         set {
-            if let index = members.firstIndex(where: { $0.key == key }) {
+            if let index = members.firstIndex(where: { isSameText($0.key, key) }) {
                 if let newValue { members[index].value = newValue } else { members.remove(at: index) }
             } else if let newValue {
                 members.append((key, newValue))
@@ -51,6 +51,12 @@ public struct JSONObject: Sendable, Hashable, Sequence, ExpressibleByDictionaryL
         hasher.combine(members.count)
         hasher.combine(members.reduce(0) { $0 ^ $1.key.hashValue })
     }
+}
+
+/// Unit by unit (RFC 8259, section 8.3). Swift's `==` would take "é" in one character for "é" in two: keys that a
+/// document may have both, and that PostgreSQL keeps apart.
+func isSameText(_ a: String, _ b: String) -> Bool {
+    a.utf8.count == b.utf8.count && a.utf8.elementsEqual(b.utf8)
 }
 
 // Not by nil: in `found ? value : nil` that would mean a null that was found.
@@ -92,14 +98,14 @@ extension JSONValue: ExpressibleByBooleanLiteral, ExpressibleByIntegerLiteral,
     public subscript(pointer pointer: String) -> JSONValue? {
         guard !pointer.isEmpty else { return self }
         var value = self
-        for part in pointer.split(separator: "/", omittingEmptySubsequences: false).dropFirst() {
-            let key = unescapedPointerPart(String(part))
+        for part in pointer.unicodeScalars.split(separator: "/", omittingEmptySubsequences: false).dropFirst() {
+            let key = unescapedPointerPart(part)
             switch value {
             case .object(let object):
                 guard let next = object[key] else { return nil }
                 value = next
             case .array(let array):
-                guard let index = Int(key), array.indices.contains(index) else { return nil }
+                guard let index = Int(key), "\(index)" == key, array.indices.contains(index) else { return nil }
                 value = array[index]
             default: return nil
             }
@@ -121,16 +127,18 @@ public func jsonPointer(_ base: String, _ part: some CustomStringConvertible) ->
     return base + "/" + escaped
 }
 
-private func unescapedPointerPart(_ part: String) -> String {
-    var text = ""
+private func unescapedPointerPart(_ part: Substring.UnicodeScalarView) -> String {
+    var text = String.UnicodeScalarView()
     var rest = part.makeIterator()
-    while let character = rest.next() {
-        guard character == "~" else { text.append(character); continue }
+    while let scalar = rest.next() {
+        guard scalar == "~" else { text.append(scalar); continue }
         switch rest.next() {
         case "0": text.append("~")
         case "1": text.append("/")
-        case let other: text.append("~"); if let other { text.append(other) }
+        case let other:
+            text.append("~")
+            if let other { text.append(other) }
         }
     }
-    return text
+    return String(text)
 }

@@ -74,8 +74,11 @@ extension Schema {
         case (.nullable(let schema), _): return value.isNull ? [] : schema.validate(value, at: pointer)
         case (.oneOf(let schemas), _):
             let all = schemas.map { $0.validate(value, at: pointer) }
-            // The alternative that fits best explains best.
-            return all.min { $0.count < $1.count } ?? []
+            // The alternative that fits best explains best: one of the value's own kind, with the fewest faults.
+            func misfit(_ faults: [Fault]) -> (Int, Int) {
+                (faults.contains { $0.pointer == pointer && $0.code == "wrong_type" } ? 1 : 0, faults.count)
+            }
+            return all.min { misfit($0) < misfit($1) } ?? []
         case (.boolean, .bool), (.number, .integer), (.number, .real): return []
         case (.integer(let range), .integer(let number)):
             return range.contains(Int(number)) ? [] : fault("out_of_range", "From \(range.lowerBound) to \(range.upperBound).")
@@ -84,7 +87,7 @@ extension Schema {
             if length > max { return fault("too_long", "At most \(max) characters; it has \(length).") }
             if length < min { return fault(min == 1 ? "empty" : "too_short", "At least \(min) character\(min == 1 ? "" : "s").") }
             if text.unicodeScalars.contains("\0") { return fault("bad_character", "The character U+0000 cannot be stored.") }
-            if !choices.isEmpty, !choices.contains(text) { return fault("not_one_of", "One of \(choices.joined(separator: ", ")).") }
+            if !choices.isEmpty, !choices.contains(where: { isSameText($0, text) }) { return fault("not_one_of", "One of \(choices.joined(separator: ", ")).") }
             if let format, !matches(text, format) { return fault("bad_format", "Expected \(formatNames[format] ?? format).") }
             return []
         case (.array(let element, let min, let max), .array(let values)):
@@ -104,7 +107,7 @@ extension Schema {
                         pointer: jsonPointer(pointer, member.name), code: "required", detail: "`\(member.name)` is required."))
                 }
             }
-            for key in object.keys where !members.contains(where: { $0.name == key }) {
+            for key in object.keys where !members.contains(where: { isSameText($0.name, key) }) {
                 faults.append(Fault(
                     pointer: jsonPointer(pointer, key), code: "unknown_member",
                     detail: "There is no member `\(key.prefix(100))` here."))
