@@ -83,7 +83,7 @@ let package = Package(
         tests("AudienceTests", ["Audience"]),
         tests("MessagingTests", ["Messaging"], data: ["Resources"]),
         tests("AnalyticsTests", ["Analytics"]),
-        tests("SystemTests", ["Accounts", "Audience", "Messaging", "Analytics"]),
+        tests("SystemTests", ["Accounts", "Audience", "Messaging", "Analytics", "FastCGI"]),
     ],
     swiftLanguageModes: [.v6],
     cxxLanguageStandard: .cxx17

@@ -11,6 +11,8 @@ public struct TestSupportError: Error, CustomStringConvertible {
 final class TestCluster: Sendable {
     /// Socket folder and the like, without `user` and `dbname`.
     let address: String
+    /// Of a private cluster: its socket is here, its data in `data`.
+    let folder: String?
     /// Databases of this process begin with it, so that processes that share a cluster do not meet.
     let prefix: String
     var template: String { prefix + "_template" }
@@ -20,13 +22,12 @@ final class TestCluster: Sendable {
     private static let started = Result { try TestCluster() }
     static func running() throws -> TestCluster { try started.get() }
 
-    private init() throws {
+    /// - Parameter own: a cluster that only one test uses, and may do harm to; its commits are durable.
+    init(own: Bool = false) throws {
         prefix = "muster_test_\(getpid())"
-        if let given = getenv("MUSTER_TEST_DATABASE").map({ String(cString: $0) }) {
-            address = try TestCluster.onSocket(given)
-        } else {
-            address = "host=" + (try startPrivateCluster())
-        }
+        let given = own ? nil : getenv("MUSTER_TEST_DATABASE").map { String(cString: $0) }
+        folder = given == nil ? try startPrivateCluster(durable: own) : nil
+        address = try given.map(TestCluster.onSocket) ?? "host=\(folder!)"
         let postgres = try Connection("\(address) user=postgres dbname=postgres", applicationName: "muster tests")
         try TestCluster.removeLeftovers(postgres)
         // Several processes may make the roles of one cluster at the same time.
@@ -43,7 +44,18 @@ final class TestCluster: Sendable {
         try Migrations(folder: repositoryRoot + "/migrations").apply(on: owner)
         owner.close()
         try postgres.execute("CREATE DATABASE \(shared) OWNER muster_owner TEMPLATE \(template)")
-        if getenv("MUSTER_TEST_DATABASE") != nil { atexit { TestCluster.dropOwnDatabases() } }
+        if given != nil { atexit { TestCluster.dropOwnDatabases() } }
+    }
+
+    /// Ends the server of a private cluster as an operator would, and starts it again.
+    /// - Parameter mode: `fast` ends sessions and writes a checkpoint; `immediate` is a crash, and the start a recovery.
+    func restart(_ mode: String) throws {
+        guard let folder else { throw TestSupportError("not our cluster") }
+        let command = "PATH=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -1):$PATH\n"
+            + "exec pg_ctl restart -s -w -t 60 -m \(mode) -D \(folder)/data -l \(folder)/log"
+        try runToEnd(
+            ["/usr/bin/env", "-C", "/"] + asPostgres + ["sh", "-c", command], environment: ["PATH": "/usr/bin:/bin:/usr/sbin:/sbin"],
+            log: folder + "/restart.log")
     }
 
     func conninfo(_ role: DatabaseRole, _ database: String) -> String {
@@ -95,7 +107,8 @@ func text(of path: String) throws -> String {
     return String(decoding: bytes, as: UTF8.self)
 }
 
-/// Makes a cluster in a new folder and starts it. Durability is off: nothing here outlives the process.
+/// Makes a cluster in a new folder and starts it. Nothing here outlives the process, so nothing is flushed to disk; and
+/// unless $1 is `on`, a crash of the server may lose commits.
 ///
 /// The shell stays beside the server and waits for the end of its standard input. That pipe is ours, so it ends when
 /// this process ends, in whatever way, and the shell stops the server and removes the folder.
@@ -106,7 +119,7 @@ private let script = """
     trap 'rm -rf "$folder"' EXIT
     initdb -D "$folder/data" -U postgres -E UTF8 --locale=C.UTF-8 -A trust --no-sync >"$folder/log" 2>&1 &&
     postgres -D "$folder/data" -k "$folder" -c listen_addresses= -c max_connections=200 -c shared_buffers=64MB \\
-        -c jit=off -c fsync=off -c synchronous_commit=off -c full_page_writes=off -c autovacuum_naptime=10s \\
+        -c jit=off -c fsync=off -c synchronous_commit=$1 -c full_page_writes=$1 -c autovacuum_naptime=10s \\
         </dev/null >>"$folder/log" 2>&1 &
     server=$!
     for try in $(seq 400); do
@@ -117,12 +130,18 @@ private let script = """
     echo "ready: $folder"
     exec >/dev/null
     cat >/dev/null
-    kill -INT $(head -1 "$folder/data/postmaster.pid")
-    wait $server
+    # It may be another one by now.
+    server=$(head -1 "$folder/data/postmaster.pid")
+    kill -INT $server
+    wait $server 2>/dev/null
+    for try in $(seq 400); do kill -0 $server 2>/dev/null || break; sleep 0.05; done
     """
 
+/// PostgreSQL refuses to run as root.
+private let asPostgres = getuid() == 0 ? ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"] : []
+
 /// - Returns: the socket folder.
-private func startPrivateCluster() throws -> String {
+private func startPrivateCluster(durable: Bool) throws -> String {
     var input: [Int32] = [-1, -1]
     var output: [Int32] = [-1, -1]
     guard pipe(&input) == 0, pipe(&output) == 0 else { throw TestSupportError("no descriptors left") }
@@ -133,9 +152,7 @@ private func startPrivateCluster() throws -> String {
     defer { posix_spawn_file_actions_destroy(&actions) }
     posix_spawn_file_actions_adddup2(&actions, input[0], 0)
     posix_spawn_file_actions_adddup2(&actions, output[1], 1)
-    // PostgreSQL refuses to run as root.
-    let identity = getuid() == 0 ? ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"] : []
-    let arguments = ["env", "-C", "/"] + identity + ["sh", "-c", script]
+    let arguments = ["env", "-C", "/"] + asPostgres + ["sh", "-c", script, "sh", durable ? "on" : "off"]
     let pointers = arguments.map { strdup($0) } + [nil]
     defer { for pointer in pointers { free(pointer) } }
     var child = pid_t()

@@ -40,6 +40,12 @@ public func withOwnDatabase<T>(_ body: (TestDatabase) throws -> T) throws -> T {
     return try body(database)
 }
 
+/// Runs `body` with a database on a server of its own, whose commits survive a crash of the server.
+@discardableResult
+public func withOwnServer<T>(_ body: (TestDatabase) throws -> T) throws -> T {
+    try body(TestDatabase(on: TestCluster(own: true)))
+}
+
 /// A migrated database that nobody else uses.
 public final class TestDatabase: Sendable {
     public let name: String
@@ -47,12 +53,18 @@ public final class TestDatabase: Sendable {
     private static let count = Atomic<Int>(0)
 
     /// Prefer `withOwnDatabase`; who calls this calls `drop`.
-    public init() throws {
-        cluster = try TestCluster.running()
+    public convenience init() throws { try self.init(on: TestCluster.running()) }
+
+    fileprivate init(on cluster: TestCluster) throws {
+        self.cluster = cluster
         name = "\(cluster.prefix)_\(Self.count.wrappingAdd(1, ordering: .relaxed).newValue)"
         let postgres = try Connection(cluster.conninfo(.superuser, "postgres"))
         try postgres.execute("CREATE DATABASE \(name) OWNER muster_owner TEMPLATE \(cluster.template)")
     }
+
+    /// Restarts the server of a database that has one of its own. Everybody else's sessions end.
+    /// - Parameter isCrash: without notice and without a checkpoint.
+    public func restartServer(isCrash: Bool) throws { try cluster.restart(isCrash ? "immediate" : "fast") }
 
     /// For processes that connect by themselves.
     public func conninfo(as role: DatabaseRole) -> String { cluster.conninfo(role, name) }
