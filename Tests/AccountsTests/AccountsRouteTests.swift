@@ -34,6 +34,13 @@ import Vocabulary
         }
     }
 
+    @Test func `nothing that fits a schema of a workspace is a mistake of ours`() throws {
+        try withAccounts { site in
+            let (walk, things) = try walk(site)
+            #expect(try walk.mistakes(things: things) == [])
+        }
+    }
+
     @Test func `every route of a workspace says what is malformed, and where`() throws {
         try withAccounts { site in
             let (walk, things) = try walk(site)

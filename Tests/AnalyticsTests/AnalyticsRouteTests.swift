@@ -16,6 +16,7 @@ import Vocabulary
             #expect(try walk.complaints(things: things) == [])
             #expect(try walk.refusals(things: things) == [])
             #expect(try walk.misunderstandings(things: things) == [])
+            #expect(try walk.mistakes(things: things) == [])
         }
     }
 

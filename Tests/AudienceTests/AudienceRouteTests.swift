@@ -39,6 +39,13 @@ import Vocabulary
         }
     }
 
+    @Test func `nothing that fits a schema of the audience is a mistake of ours`() throws {
+        try withAudience { site in
+            let (walk, things) = try walk(site)
+            #expect(try walk.mistakes(things: things) == [])
+        }
+    }
+
     @Test func `every route of the audience says what is malformed, and where`() throws {
         try withAudience { site in
             let (walk, things) = try walk(site)

@@ -43,6 +43,13 @@ import Web
         }
     }
 
+    @Test func `nothing that fits a schema of sending is a mistake of ours`() throws {
+        try withMessagingSite { site in
+            let (walk, things) = try walk(site)
+            #expect(try walk.mistakes(things: things) == [])
+        }
+    }
+
     @Test func `every route of sending says what is malformed, and where`() throws {
         try withMessagingSite { site in
             let (walk, things) = try walk(site)
