@@ -11,7 +11,7 @@ public let segmentJobs: [JobHandler] = [
             throw JobFailure("bad_payload", "The job names no segment.")
         }
         var calculation = SegmentCalculation(isRefresh: false) { work in try context.transaction(work) }
-        try context.progress(0.05)
+        calculation.progress = { fraction in try context.progress(fraction) }
         guard let difference = try calculation.calculate(id) else { throw JobFailure("not_found", "The segment is gone.") }
         return [
             "segment_id": .string(id.description), "member_count": JSONValue(difference.members),
@@ -37,6 +37,9 @@ struct SegmentCalculation {
     let isRefresh: Bool
     /// For each statement of one segment's calculation.
     let timeoutSeconds: Double
+    /// Told before the segment is evaluated, and after each that it reads: one evaluation is one statement, which tells
+    /// nothing while it runs.
+    var progress: (Double) throws -> Void = { _ in }
     /// Opens a transaction in the segment's workspace.
     let inTransaction: ((Connection) throws -> Void) throws -> Void
     private var done: Set<SegmentID> = []
@@ -53,16 +56,7 @@ struct SegmentCalculation {
     /// - Returns: `nil` when there is no such segment, or it was calculated before by this value.
     mutating func calculate(_ id: SegmentID) throws -> Difference? {
         guard done.insert(id).inserted else { return nil }
-        var read: [SegmentID] = []
-        try inTransaction { db in
-            read = try db.all(isRefresh ? SegmentSQL.referenced : SegmentSQL.outdatedReferenced, id)
-        }
-        waiting.insert(id)
-        for other in read {
-            // One that cannot be calculated keeps the membership that it had, and that is what is read.
-            do { _ = try calculate(other) } catch is JobFailure {}
-        }
-        waiting.remove(id)
+        try calculateThose(readBy: id)
         let difference: Difference?
         do { difference = try evaluate(id) } catch let faults as Faults {
             // The rule was right when it was saved: something that it reads is gone.
@@ -75,6 +69,22 @@ struct SegmentCalculation {
         counts.entered += difference?.entered ?? 0
         counts.exited += difference?.exited ?? 0
         return difference
+    }
+
+    private mutating func calculateThose(readBy id: SegmentID) throws {
+        var read: [SegmentID] = []
+        try inTransaction { db in
+            read = try db.all(isRefresh ? SegmentSQL.referenced : SegmentSQL.outdatedReferenced, id)
+        }
+        let isWhole = waiting.isEmpty
+        waiting.insert(id)
+        defer { waiting.remove(id) }
+        for (index, other) in read.enumerated() {
+            if isWhole { try progress(Double(index + 1) / Double(read.count + 2)) }
+            // One that cannot be calculated keeps the membership that it had, and that is what is read.
+            do { _ = try calculate(other) } catch is JobFailure {}
+        }
+        if isWhole { try progress(Double(read.count + 1) / Double(read.count + 2)) }
     }
 
     /// Tells the segment that it failed, and gives the error that says so.

@@ -75,6 +75,25 @@ private enum InvariantSQL {
         }
     }
 
+    @Test func `a calculation tells how far it is, segment by segment`() throws {
+        try withAudience { site throws in
+            let inner = try ["A", "B"].map { try site.segment($0, ["all": []]) }
+            let outer = try site.segment("Outer", ["all": .array(inner.map { ["segment": idOf($0)] })])
+            let worker = try site.database.connect(as: .worker)
+            var told: [Double] = []
+            var calculation = SegmentCalculation(isRefresh: false) { work in
+                try worker.transaction { db in
+                    try db.setWorkspace(site.workspace)
+                    try work(db)
+                }
+            }
+            calculation.progress = { told.append($0) }
+            _ = try calculation.calculate(try #require(idOf(outer).string.flatMap { SegmentID($0) }))
+            #expect(told == [0.25, 0.5, 0.75])
+            #expect(try site.owner.value("SELECT count(*) FROM segments WHERE state = 'ready'") == 3)
+        }
+    }
+
     @Test func `a calculation that takes too long is given up, and the segment says so`() throws {
         try withAudience { site throws in
             let path = try site.segment("All", ["all": []])
