@@ -106,9 +106,11 @@ enum LedgerSQL {
     /// What became of attempts: started → sent | failed | unknown | pending. An attempt that was given up as unknown
     /// may still learn that it was sent or refused; its number keeps any other attempt out. A callback that came
     /// first has moved the row on, and then there is nothing left to do.
-    /// - Parameters: ids, creation times, attempts, outcomes, sids, provider's status, codes, seconds to wait, reasons.
+    /// Parts are what the provider says, where it does: that is what it charges for.
+    /// - Parameters: ids, creation times, attempts, outcomes, sids, provider's status, codes, seconds to wait, reasons,
+    ///   parts.
     static let settle = Statement<
-        MessageID, [MessageID], [Instant], [Int], [String], [String?], [String?], [Int?], [Double?], [String?]
+        MessageID, [MessageID], [Instant], [Int], [String], [String?], [String?], [Int?], [Double?], [String?], [Int?]
     >("""
         UPDATE messages m
            SET state = o.outcome,
@@ -120,11 +122,12 @@ enum LedgerSQL {
                settled_at = CASE WHEN o.outcome = 'failed' THEN now() END,
                due_at = CASE WHEN o.outcome = 'pending' THEN now() + make_interval(secs => coalesce(o.wait, 0)) ELSE m.due_at END,
                body = CASE WHEN o.outcome = 'pending' AND m.kind = 'campaign' THEN NULL ELSE m.body END,
-               parts = CASE WHEN o.outcome = 'pending' AND m.kind = 'campaign' THEN NULL ELSE m.parts END,
+               parts = CASE WHEN o.outcome = 'pending' AND m.kind = 'campaign' THEN NULL
+                            WHEN o.outcome = 'sent' THEN coalesce(o.parts, m.parts) ELSE m.parts END,
                unknown_reason = CASE WHEN o.outcome = 'unknown' THEN o.reason END,
                lease_token = NULL, lease_until = NULL
-          FROM unnest($1::uuid[], $2::timestamptz[], $3::int[], $4::text[], $5::text[], $6::text[], $7::int[], $8::float8[], $9::text[])
-               AS o (id, created_at, attempt, outcome, sid, status, code, wait, reason)
+          FROM unnest($1::uuid[], $2::timestamptz[], $3::int[], $4::text[], $5::text[], $6::text[], $7::int[], $8::float8[], $9::text[], $10::int[])
+               AS o (id, created_at, attempt, outcome, sid, status, code, wait, reason, parts)
          WHERE m.workspace_id = current_workspace() AND m.id = o.id AND m.created_at = o.created_at
            AND m.attempt = o.attempt
            AND (m.state = 'started' OR m.state = 'unknown' AND o.outcome IN ('sent', 'failed'))

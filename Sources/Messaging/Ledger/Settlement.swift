@@ -85,10 +85,12 @@ struct Settlement {
         var statuses: [String?] = []
         var codes: [Int?] = []
         var reasons: [String?] = []
+        var parts: [Int?] = []
         for entry in entries {
             var (state, sid, status, code, reason): (String, String?, String?, Int?, String?) = ("pending", nil, nil, nil, nil)
+            var count: Int?
             switch entry.outcome {
-            case .sent(let id, let first, _): (state, sid, status) = ("sent", id, first)
+            case .sent(let id, let first, let counted): (state, sid, status, count) = ("sent", id, first, counted)
             // The account or the connection is at fault, not the message: it waits.
             case .rejected(_, .account), .rejected(_, .transient), .retryLater, .authenticationFailed: break
             case .rejected(let number, _): (state, code) = ("failed", number)
@@ -99,10 +101,11 @@ struct Settlement {
             statuses.append(status)
             codes.append(code)
             reasons.append(reason)
+            parts.append(count)
         }
         try db.run(
             LedgerSQL.settle, entries.map(\.attempt.message), entries.map(\.attempt.createdAt), entries.map(\.attempt.number),
-            states, sids, statuses, codes, entries.map { Optional($0.wait) }, reasons)
+            states, sids, statuses, codes, entries.map { Optional($0.wait) }, reasons, parts)
     }
 
     /// What a refusal says beyond its own message: of the address, of the sender, of the campaign.

@@ -57,7 +57,7 @@ public struct TwilioClient: Sendable {
         case 200...299:
             guard let sid = answer?["sid"]?.string, isMessageSID(sid) else { return .unknown(reason: "unreadable_answer") }
             // "0" with a messaging service until it has picked a number.
-            let parts = answer?["num_segments"]?.string.flatMap { Int($0) }.flatMap { $0 > 0 ? $0 : nil }
+            let parts = answer?["num_segments"]?.string.flatMap { Int($0) }.flatMap { (1...1000).contains($0) ? $0 : nil }
             return .sent(sid: sid, status: answer?["status"]?.string.flatMap(plainWord) ?? "queued", parts: parts)
         case 429:
             return .retryLater(afterSeconds: response.header("retry-after").flatMap { Double($0) }.flatMap { $0 >= 0 ? min($0, 300) : nil })

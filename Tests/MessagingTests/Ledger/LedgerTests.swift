@@ -280,6 +280,6 @@ import Vocabulary
     ) throws -> Int {
         try db.run(
             LedgerSQL.settle, [started.message.id], [started.message.createdAt], [started.attempt], [outcome], [sid],
-            [sid == nil ? nil : "queued"], [nil], [wait], [reason])
+            [sid == nil ? nil : "queued"], [nil], [wait], [reason], [nil])
     }
 }

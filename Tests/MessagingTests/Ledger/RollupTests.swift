@@ -68,7 +68,8 @@ import Vocabulary
             default:
                 try db.run(
                     LedgerSQL.settle, [row.id], [message.createdAt], [row.attempt], [outcome], [outcome == "sent" ? "SM\(row.id)" : nil],
-                    ["queued"], [outcome == "failed" ? 21211 : nil], [0], [outcome == "unknown" ? "no_answer" : nil])
+                    ["queued"], [outcome == "failed" ? 21211 : nil], [0], [outcome == "unknown" ? "no_answer" : nil],
+                    [outcome == "sent" ? Int.random(in: 1...3, using: &random) : nil])
             }
         }
         if Int.random(in: 0...5, using: &random) == 0 { _ = try db.one(LedgerSQL.rescue, 100, .now() + 61) }

@@ -55,6 +55,15 @@ import Vocabulary
         }
     }
 
+    @Test func `parts are counted as the provider counts them, and by us where it does not say`() throws {
+        try withSending(contacts: 20, script: { request, _ in .acceptInParts(request.to.last == "1" ? 3 : 0) }) { sending in
+            try sending.run()
+            let parts: Int = try sending.db.value("SELECT sum(parts)::int FROM campaign_stats WHERE measure = 'sent'")
+            #expect(parts == 2 * 3 + 18)
+            #expect(try sending.db.all(RollupSQL.differences, sending.scene.workspace, sending.scene.campaign).isEmpty)
+        }
+    }
+
     @Test func `turned away for load, a message is tried again and sent once`() throws {
         try withSending(contacts: 20, script: { _, number in
             number < 25 ? .refuse(status: 429, code: 20429, headers: "Retry-After: 0.05\r\n") : .accept

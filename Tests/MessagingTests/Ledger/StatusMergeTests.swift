@@ -26,7 +26,7 @@ import Vocabulary
                     if status == "answer" {
                         try db.run(
                             LedgerSQL.settle, [started.message.id], [started.message.createdAt], [started.attempt], ["sent"], [sid],
-                            ["queued"], [nil], [nil], [nil])
+                            ["queued"], [nil], [nil], [nil], [nil])
                     } else {
                         let code = status == "undelivered" || status == "failed" ? 30003 : nil
                         let before = try rank(db, started.message.id)

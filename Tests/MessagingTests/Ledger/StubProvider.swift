@@ -5,6 +5,8 @@ final class StubProvider: @unchecked Sendable {
     enum Answer {
         /// 201 with a sid made of the message's id.
         case accept
+        /// The same, counting so many parts.
+        case acceptInParts(Int)
         /// Takes the message and closes without a word.
         case acceptAndHangUp
         /// `code` in Twilio's error body.
@@ -87,10 +89,8 @@ final class StubProvider: @unchecked Sendable {
                 return requests - 1
             }
             switch script(request, number) {
-            case .accept:
-                lock.withLock { accepted.append(request) }
-                let sid = "SM" + request.message.filter { $0 != "-" }
-                write(connection, 201, "{\"sid\":\"\(sid)\",\"status\":\"queued\",\"num_segments\":\"1\"}")
+            case .accept: take(request, 1, connection)
+            case .acceptInParts(let parts): take(request, parts, connection)
             case .acceptAndHangUp:
                 lock.withLock { accepted.append(request) }
                 shutdown(connection, Int32(SHUT_RDWR))
@@ -100,6 +100,12 @@ final class StubProvider: @unchecked Sendable {
             case .status(let status): write(connection, status, "")
             }
         }
+    }
+
+    private func take(_ request: Received, _ parts: Int, _ connection: Int32) {
+        lock.withLock { accepted.append(request) }
+        let sid = "SM" + request.message.filter { $0 != "-" }
+        write(connection, 201, "{\"sid\":\"\(sid)\",\"status\":\"queued\",\"num_segments\":\"\(parts)\"}")
     }
 
     private func next(_ connection: Int32, _ buffer: inout [UInt8]) -> Received? {
