@@ -93,14 +93,16 @@ CREATE INDEX suppressions_by_creation ON suppressions (workspace_id, created_at 
 SELECT protect('suppressions');
 
 -- An opt-out is never weakened to a lesser reason; one that was entered for somebody ('consent') or only guessed from a
--- text ('review') gives way to one in the person's own words.
+-- text ('review') gives way to one in the person's own words. What the team says besides ('api') stays when the person
+-- comes back: then only the team can lift it.
 CREATE FUNCTION suppress(channel text, address text, reason text, source text) RETURNS void
 LANGUAGE sql VOLATILE
 AS $$
     INSERT INTO suppressions AS s (workspace_id, channel, address, reason, source)
     VALUES (current_workspace(), $1, $2, $3, $4)
-    ON CONFLICT (workspace_id, channel, address) DO UPDATE SET reason = excluded.reason, source = excluded.source
-    WHERE s.reason <> 'opt_out' OR (s.source IN ('consent', 'review') AND excluded.reason = 'opt_out')
+    ON CONFLICT (workspace_id, channel, address) DO UPDATE
+       SET reason = CASE WHEN s.reason = 'opt_out' THEN 'opt_out' ELSE excluded.reason END, source = excluded.source
+     WHERE s.reason <> 'opt_out' OR excluded.source = 'api' OR (s.source IN ('consent', 'review') AND excluded.reason = 'opt_out')
 $$;
 
 -- Ends a suppression of one of these reasons. Returns whether there was one.

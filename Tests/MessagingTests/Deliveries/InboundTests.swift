@@ -58,6 +58,19 @@ import Vocabulary
         }
     }
 
+    @Test func `nor what the team said after a STOP`() throws {
+        try withDatabase { db in
+            let scene = try Scene(db, contacts: 1)
+            try respond(scene, db)
+            try receive(scene, "STOP", db)
+            let _: [Bool] = try db.dynamic("SELECT suppress('sms', $1, 'manual', 'api') IS NULL", [Self.phone.sqlValue])
+            #expect(try standing(scene, db) == "opt_out/api opted_out")
+            try receive(scene, "STOP", db)
+            try receive(scene, "YES", db)
+            #expect(try standing(scene, db) == "opt_out/api opted_out")
+        }
+    }
+
     @Test func `what may be an opt-out holds as one until it is read, and gives way to one that was said`() throws {
         try withDatabase { db in
             let scene = try Scene(db, contacts: 1)
