@@ -62,16 +62,18 @@ private func load(_ bytes: [UInt8], _ failure: inout json_error_t) -> UnsafeMuta
     }
 }
 
-/// The same document with an exponent of zero behind each integer of 19 digits or more: reals to jansson.
+/// The same document with an exponent of zero behind each integer beyond 64 bits: reals to jansson.
 private func withLongIntegersAsReals(_ bytes: [UInt8]) -> [UInt8] {
     var out: [UInt8] = []
     out.reserveCapacity(bytes.count + 16)
     var inString = false
     var escaped = false
     var digits = 0
+    // Of the number with its sign, in `out`.
+    var start = 0
     var isInteger = true
     func endNumber() {
-        if isInteger, digits >= 19 { out += "e0".utf8 }
+        if isInteger, digits >= 19, Int64(String(decoding: out[start...], as: UTF8.self)) == nil { out += "e0".utf8 }
         digits = 0
         isInteger = true
     }
@@ -86,6 +88,7 @@ private func withLongIntegersAsReals(_ bytes: [UInt8]) -> [UInt8] {
             default:
                 endNumber()
                 inString = byte == UInt8(ascii: "\"")
+                start = out.count + 1
             }
         }
         out.append(byte)

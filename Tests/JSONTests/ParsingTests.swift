@@ -36,6 +36,16 @@ func fault(_ text: String, limits: JSONLimits = .body) -> JSONError? { fault(Arr
         }
     }
 
+    @Test func `in what is trusted, integers beyond 64 bits are doubles, and only those`() throws {
+        let text = "[9223372036854775807,-9223372036854775808,9223372036854775808,-100000000000000000000,1234567890123456789, 7]"
+        #expect(
+            try JSONValue(parsing: text, limits: .trusted) == [
+                .integer(.max), .integer(.min), .real(9_223_372_036_854_775_808), .real(-1e20), .integer(1_234_567_890_123_456_789), 7,
+            ])
+        #expect(try JSONValue(parsing: "99999999999999999999", limits: .trusted) == .real(1e20))
+        #expect(fault("[99999999999999999999, tru]", limits: .trusted)?.code == "json_syntax")
+    }
+
     @Test func `numbers with a point or an exponent are doubles`() throws {
         let numbers: [(String, Double)] = [
             ("0.1", 0.1), ("-0.0", -0.0), ("1.0", 1), ("1e0", 1), ("1E+2", 100), ("1e-2", 0.01),
