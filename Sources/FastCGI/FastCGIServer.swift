@@ -127,7 +127,11 @@ public final class FastCGIServer: Sendable {
             usleep(2_000)
         } while monotonicSeconds() < deadline
         // A connection that is left open would be given requests that nobody answers, while another worker is still busy.
-        for connection in parked.withLock({ $0 }) where unpark(connection) { close(connection) }
+        for connection in parked.withLock({ $0 }) where unpark(connection) {
+            // From here on a request cannot be sent; one that was sent before is still answered.
+            shutdown(connection, Int32(SHUT_RD))
+            if peekedByte(connection) > 0 { serve(connection, worker, handle) } else { close(connection) }
+        }
     }
 
     /// - Returns: a connection that may have something to read.
@@ -172,8 +176,12 @@ public final class FastCGIServer: Sendable {
 
     /// Also when the other side has left.
     private func hasBytes(_ connection: Int32) -> Bool {
+        peekedByte(connection) >= 0 || errno != EAGAIN
+    }
+
+    private func peekedByte(_ connection: Int32) -> Int {
         var byte: UInt8 = 0
-        return recv(connection, &byte, 1, Int32(MSG_PEEK | MSG_DONTWAIT)) >= 0 || errno != EAGAIN
+        return recv(connection, &byte, 1, Int32(MSG_PEEK | MSG_DONTWAIT))
     }
 
     private func watch(_ descriptor: Int32, _ events: UInt32, _ operation: Int32 = EPOLL_CTL_ADD) {

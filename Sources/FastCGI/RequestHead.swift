@@ -59,7 +59,11 @@ enum RequestHead: Equatable {
                 return
             }
             if record.length == 0 {
-                self = pairs(parameters, areComplete: true) ? .complete(isWhole: rest.endsBody(of: first.id)) : .malformed
+                guard pairs(parameters, areComplete: true), let isWhole = rest.endsBody(of: first.id) else {
+                    self = .malformed
+                    return
+                }
+                self = .complete(isWhole: isWhole)
                 return
             }
             parameters += bytes[record.content]
@@ -135,8 +139,10 @@ private struct Records {
     }
 
     /// Whether what follows is the request's body up to its end.
-    mutating func endsBody(of id: UInt16) -> Bool {
+    /// - Returns: `nil` when there is a question in it, of which libfcgi would try to make an answer.
+    mutating func endsBody(of id: UInt16) -> Bool? {
         while let record = next() {
+            if record.id == 0 { return nil }
             guard record.id == id, record.type == RecordType.input, record.isWhole else { return false }
             if record.length == 0 { return true }
         }

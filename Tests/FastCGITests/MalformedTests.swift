@@ -31,6 +31,7 @@ private let malformed: [(what: String, bytes: [UInt8])] = [
     ("more parameters than a head has", begin() + (0..<3).flatMap { _ in record(4, [UInt8](repeating: 0, count: 65_534)) }),
     ("an aborted head", begin() + record(4, pair("A", "1")) + record(2) + record(4) + record(5)),
     ("a question inside a head", begin() + record(9, pair("FCGI_MAX_CONNS", ""), id: 0) + stream(4, pair("A", "1"))),
+    ("a question inside a body", begin() + stream(4, pair("A", "1")) + record(9, pair("\0", ""), id: 0) + stream(5, [])),
     ("a question whose name is cut off", record(9, [14, 0, 70], id: 0)),
 ]
 

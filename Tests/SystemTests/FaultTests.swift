@@ -103,6 +103,23 @@ private func check(_ tally: Load.Tally, _ owner: Connection) throws {
         }
     }
 
+    @Test func `an upgrade under load, one instance after the other, loses no write and refuses next to none`() throws {
+        try withServer([.segments], instances: 2) { server throws in
+            let owner = try server.database.connect()
+            let key = try owner.createAPIKey(in: try owner.createWorkspace())
+            let tally = try Load(server, token: key.token).run(clients: 6) {
+                for turn in 0..<6 {
+                    usleep(500_000)
+                    try server.signal(SIGTERM, "segments-\(1 + turn % 2)")
+                }
+                usleep(300_000)
+            }
+            try check(tally, owner)
+            // nginx may choose a kept connection in the very moment in which it is closed, and gives no POST to a second one.
+            #expect(tally.refused <= 6, "\(tally.refused) of \(tally.acknowledged.count) refused")
+        }
+    }
+
     @Test func `a database restarted under load, by its operator and by a crash, loses no acknowledged write`() throws {
         try withOwnServer { database throws in
             let server = try ServerUnderTest(database, [.segments], instances: 2)
