@@ -176,10 +176,11 @@ enum CampaignSQL {
 
     // MARK: Tests
 
+    /// Due before everything: somebody waits for it, and a campaign under way may take hours.
     static let insertTest = Statement<PageRow, MessageID, CampaignID, ContactID?, SenderID, Channel, E164, String, Int>("""
         INSERT INTO messages AS m (workspace_id, id, campaign_id, kind, contact_id, sender_id, channel, to_address, body,
                                    parts, due_at, created_at)
-        VALUES (current_workspace(), $1, $2, 'test', $3, $4, $5, $6, $7, $8, now(), now())
+        VALUES (current_workspace(), $1, $2, 'test', $3, $4, $5, $6, $7, $8, '-infinity', now())
         RETURNING \(MessageSQL.item), m.id::text
         """)
 }

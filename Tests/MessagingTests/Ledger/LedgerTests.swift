@@ -155,6 +155,17 @@ import Vocabulary
         }
     }
 
+    @Test func `a test goes before the audience`() throws {
+        try withDatabase { db in
+            let scene = try Scene(db)
+            try scene.freeze(db)
+            try scene.work(db)
+            let test = MessageID.new()
+            _ = try db.one(CampaignSQL.insertTest, test, scene.campaign, nil, scene.sender, .sms, E164("+12025550199")!, "Hi", 1)
+            #expect(try scene.claim(db, limit: 1).map(\.id) == [test])
+        }
+    }
+
     @Test func `cancelling skips what was claimed at its start`() throws {
         try withDatabase { db in
             let scene = try Scene(db)
