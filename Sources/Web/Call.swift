@@ -107,6 +107,12 @@ public final class Call {
         if let wanted = try ifMatch(), wanted != current { throw Problem.preconditionFailed }
     }
 
+    /// For what has no versions: no tag names its current one (RFC 9110, section 13.1.1).
+    /// - Throws: 412 when `If-Match` names any.
+    public func refuseIfMatch() throws {
+        if try ifMatch() != nil { throw Problem.preconditionFailed }
+    }
+
     // MARK: Who may
 
     private func authorizeInputs() throws -> (token: [UInt8], isKey: Bool, wanted: WorkspaceID?) {

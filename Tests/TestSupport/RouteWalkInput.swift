@@ -23,6 +23,12 @@ extension RouteWalk {
                 return try self.send(route, target, Array(json.text.utf8), "application/json")
             }
             if route.path.contains("id}") { expect(404, "not_found", "a malformed id", try send(filled(route.path, "no-id"))) }
+            if thing != nil, route.method == .delete || (route.method == .patch || route.method == .put) && route.path.hasSuffix("}") {
+                let answer = try responder.send(
+                    route.method.rawValue, path, token: people[.owner]!.token, headers: [("If-Match", "\"v999\"")],
+                    contentType: body == nil ? nil : "application/json", body: body.map { Array($0.text.utf8) } ?? [])
+                expect(412, "version_mismatch", "a tag of another version", answer)
+            }
             if !route.openQuery { expect(422, "unknown_parameter", "an unknown parameter", try send(path + "?no_such=1")) }
             for parameter in route.query {
                 guard let wrong = wrongText(parameter.schema) else { continue }

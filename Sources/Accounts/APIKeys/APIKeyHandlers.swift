@@ -29,6 +29,7 @@ func createAPIKey(_ call: Call) throws -> Response {
 
 func revokeAPIKey(_ call: Call) throws -> Response {
     let id: APIKeyID = try call.pathID("id")
+    try call.refuseIfMatch()
     try call.transaction { db in
         guard try db.run(APIKeySQL.revoke, id) == 1 else { throw Problem.notFound("active API key") }
         try call.audit("api_key.revoked", "api_key", id.uuid, in: db)

@@ -29,6 +29,7 @@ func createInvitation(_ call: Call) throws -> Response {
 
 func revokeInvitation(_ call: Call) throws -> Response {
     let id: InvitationID = try call.pathID("id")
+    try call.refuseIfMatch()
     try call.transaction { db in
         guard try db.run(InvitationSQL.revoke, id) == 1 else { throw Problem.notFound("open invitation") }
         try call.audit("invitation.revoked", "invitation", id.uuid, in: db)

@@ -53,6 +53,7 @@ func readSuppression(_ call: Call) throws -> Response {
 /// Consent stays what it is: whoever opted out must opt in again before a campaign reaches them.
 func deleteSuppression(_ call: Call) throws -> Response {
     let id: SuppressionID = try call.pathID("id")
+    try call.refuseIfMatch()
     try call.transaction { db in
         guard let reason = try db.first(SuppressionSQL.delete, id) else { throw Problem.notFound("suppression") }
         try call.audit("suppression.deleted", "suppression", id.uuid, details: ["reason": .string(reason)], in: db)

@@ -66,7 +66,7 @@ func naiveTags(_ tags: [String]?, _ op: String, _ wanted: JSONValue, _ lower: Bo
         }
     }
     guard let tags else { return false }
-    func fold(_ texts: [String]) -> Set<[Unicode.Scalar]> { Set(texts.map { Array((lower ? naiveLower($0) : $0).unicodeScalars) }) }
+    func fold(_ texts: [String]) -> Set<[Unicode.Scalar]> { Set(texts.map { Array((lower ? naiveLower($0) : $0).precomposedStringWithCanonicalMapping.unicodeScalars) }) }
     let (own, list) = (fold(tags), fold(wanted.array?.compactMap(\.string) ?? []))
     return switch op {
     case "has_any_of": !own.isDisjoint(with: list)
