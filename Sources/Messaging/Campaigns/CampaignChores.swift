@@ -5,7 +5,7 @@ internal import PostgreSQL
 /// A job fails for good after a few attempts, and a person may cancel it. Where the campaign still waits for it, it is
 /// asked for again; both jobs find out by themselves what is left to do.
 let rescueCampaigns = Chore("rescue-campaigns", "Ask again for the jobs that campaigns wait for") { db in
-    [("resumed", try db.one(CampaignChoreSQL.resume))]
+    [("resumed", try db.one(CampaignChoreSQL.resume)), ("tests_dropped", try db.run(CampaignChoreSQL.dropTests))]
 }
 
 enum CampaignChoreSQL {
@@ -29,5 +29,16 @@ enum CampaignChoreSQL {
             RETURNING 1),
         told AS (SELECT pg_notify('muster_jobs', '') FROM (SELECT FROM resumed LIMIT 1) one)
         SELECT (SELECT count(*) FROM resumed) + 0 * (SELECT count(*) FROM told)
+        """)
+
+    /// Tests that were not sent before their draft was deleted: nobody would send them any more.
+    static let dropTests = Statement<Int>("""
+        WITH orphans AS (
+            SELECT t.workspace_id, t.id, t.created_at FROM messages t
+             WHERE t.state = 'pending' AND t.kind = 'test'
+               AND NOT EXISTS (SELECT FROM campaigns c WHERE c.workspace_id = t.workspace_id AND c.id = t.campaign_id)
+             LIMIT 1000 FOR UPDATE SKIP LOCKED)
+        UPDATE messages m SET state = 'skipped', skip_reason = 'campaign_cancelled', settled_at = now()
+          FROM orphans o WHERE m.workspace_id = o.workspace_id AND m.id = o.id AND m.created_at = o.created_at
         """)
 }

@@ -77,6 +77,19 @@ import Vocabulary
         }
     }
 
+    @Test func `a test whose draft was deleted does not wait for ever`() throws {
+        try withMessagingSite { site throws in
+            let test = try site.post(site.campaign + "/test", ["to": "+12025550199"])
+            let maintenance = try site.database.connect(as: .maintenance)
+            func dropped() throws -> Int { try rescueCampaigns.run(maintenance)[1].1 }
+            #expect(try dropped() == 0)
+            #expect(try site.send("DELETE", site.campaign).status == 204)
+            #expect(try dropped() == 1)
+            #expect(try site.get(test.header("location") ?? "").json["skip_reason"] == "campaign_cancelled")
+            #expect(try dropped() == 0)
+        }
+    }
+
     @Test func `a campaign that is cancelled while it freezes has no audience`() throws {
         try withMessagingSite { site throws in
             _ = try site.post(site.campaign + "/start")
