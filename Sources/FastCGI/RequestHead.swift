@@ -66,7 +66,7 @@ enum RequestHead: Equatable {
                 self = .complete(isWhole: isWhole)
                 return
             }
-            parameters += bytes[record.content]
+            parameters += UnsafeRawBufferPointer(rebasing: bytes[record.content])
         }
         // Early, so that nobody waits for the end of something that cannot become valid.
         let mayBecomeValid = !rest.isBroken && pairs(parameters, areComplete: false) && bytes.count < Self.maximumBytes
