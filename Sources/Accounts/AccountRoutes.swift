@@ -7,37 +7,45 @@ public let accountRoutes: [Route] =
     + jobRoutes
 
 private let signInRoutes: [Route] = [
-    .post("/auth/sign-up", signUp, needs: .anyone, limit: .signIn, body: SignUpDraft.schema,
-          "Make a user with a first workspace, and sign in"),
-    .post("/auth/sign-in", signIn, needs: .anyone, limit: .signIn, body: SignInRequest.schema,
-          "Begin a session; the token comes in the answer and as a cookie"),
+    .post(
+        "/auth/sign-up", signUp, needs: .anyone, limit: .signIn, body: SignUpDraft.schema,
+        "Make a user with a first workspace, and sign in"),
+    .post(
+        "/auth/sign-in", signIn, needs: .anyone, limit: .signIn, body: SignInRequest.schema,
+        "Begin a session; the token comes in the answer and as a cookie"),
     .post("/auth/sign-out", signOut, needs: .signedIn, body: SignOutRequest.schema, "End this session, or all of the person's"),
     .get("/auth/user", currentUser, needs: .signedIn, "Who is signed in, and their workspaces"),
-    .post("/auth/invitations/accept", acceptInvitation, needs: .signedIn, limit: .signIn, body: InvitationToken.schema,
-          "Join the workspace that sent the invitation"),
+    .post(
+        "/auth/invitations/accept", acceptInvitation, needs: .signedIn, limit: .signIn, body: InvitationToken.schema,
+        "Join the workspace that sent the invitation"),
 ]
 
 private let workspaceRoutes: [Route] = [
     .get("/api/workspaces", listWorkspaces, needs: .signedIn, query: QueryParameter.paging, "The person's workspaces, oldest first"),
     .post("/api/workspaces", createWorkspace, needs: .signedIn, body: WorkspaceDraft.schema, "Make a workspace and own it"),
     .get("/api/workspaces/{id}", readWorkspace, needs: .signedIn, "One of the person's workspaces"),
-    .patch("/api/workspaces/{id}", changeWorkspace, needs: .signedIn, body: WorkspaceChange.schema,
-           "Change the members that are given; for owners and admins of that workspace"),
+    .patch(
+        "/api/workspaces/{id}", changeWorkspace, needs: .signedIn, body: WorkspaceChange.schema,
+        "Change the members that are given; for owners and admins of that workspace"),
 ]
 
 private let memberRoutes: [Route] = [
     .get("/api/members", listMembers, needs: .readMembers, query: QueryParameter.paging, "One page of members, newest first"),
-    .patch("/api/members/{user_id}", changeMember, needs: .manageMembers, body: MemberChange.schema,
-           "Change a member's role; never above one's own"),
-    .delete("/api/members/{user_id}", removeMember, needs: .manageMembers,
-            "Remove a member, and revoke the keys and invitations that they made"),
+    .patch(
+        "/api/members/{user_id}", changeMember, needs: .manageMembers, body: MemberChange.schema,
+        "Change a member's role; never above one's own"),
+    .delete(
+        "/api/members/{user_id}", removeMember, needs: .manageMembers,
+        "Remove a member, and revoke the keys and invitations that they made"),
 ]
 
 private let invitationRoutes: [Route] = [
-    .get("/api/invitations", listInvitations, needs: .manageMembers, query: QueryParameter.paging,
-         "One page of invitations, newest first"),
-    .post("/api/invitations", createInvitation, needs: .manageMembers, body: InvitationDraft.schema,
-          "Invite an address; the token is in this answer only. An older open invitation of the address ends"),
+    .get(
+        "/api/invitations", listInvitations, needs: .manageMembers, query: QueryParameter.paging,
+        "One page of invitations, newest first"),
+    .post(
+        "/api/invitations", createInvitation, needs: .manageMembers, body: InvitationDraft.schema,
+        "Invite an address; the token is in this answer only. An older open invitation of the address ends"),
     .delete("/api/invitations/{id}", revokeInvitation, needs: .manageMembers, "Revoke an open invitation"),
 ]
 
@@ -53,7 +61,8 @@ private let settingsRoutes: [Route] = [
 ]
 
 private let auditRoutes: [Route] = [
-    .get("/api/audit-log", listAuditLog, needs: .readAudit,
-         query: QueryParameter.paging + [QueryParameter("subject_id", .string(max: 36, format: "uuid"), "Only what happened to this")],
-         "Who changed what, newest first"),
+    .get(
+        "/api/audit-log", listAuditLog, needs: .readAudit,
+        query: QueryParameter.paging + [QueryParameter("subject_id", .string(max: 36, format: "uuid"), "Only what happened to this")],
+        "Who changed what, newest first")
 ]

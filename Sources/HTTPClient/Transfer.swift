@@ -83,7 +83,9 @@ final class Transfer {
             set(CURLOPT_POST, 1)
             set(CURLOPT_POSTFIELDSIZE_LARGE, sent.count)
             // COPYPOSTFIELDS takes its own copy, so that the array may move.
-            sent.withUnsafeBytes { _ = muster_curl_set_pointer(raw, CURLOPT_COPYPOSTFIELDS, UnsafeMutableRawPointer(mutating: $0.baseAddress)) }
+            sent.withUnsafeBytes {
+                _ = muster_curl_set_pointer(raw, CURLOPT_COPYPOSTFIELDS, UnsafeMutableRawPointer(mutating: $0.baseAddress))
+            }
             if sent.isEmpty { set(CURLOPT_COPYPOSTFIELDS, "") }
             // No "Expect: 100-continue": it costs a round trip or a second of waiting.
             headerList = curl_slist_append(headerList, "Expect:")
@@ -102,9 +104,11 @@ final class Transfer {
         _ = muster_curl_set_write(raw, CURLOPT_HEADERFUNCTION) { bytes, size, count, transfer in
             Unmanaged<Transfer>.fromOpaque(transfer!).takeUnretainedValue().receiveHeader(bytes!, size * count)
         }
-        _ = muster_curl_set_prerequest(raw, { transfer, _, _, _, _ in
-            Unmanaged<Transfer>.fromOpaque(transfer!).takeUnretainedValue().mayBegin() ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT
-        }, me)
+        _ = muster_curl_set_prerequest(
+            raw,
+            { transfer, _, _, _, _ in
+                Unmanaged<Transfer>.fromOpaque(transfer!).takeUnretainedValue().mayBegin() ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT
+            }, me)
     }
 
     /// Asked when a connection stands and the request is about to leave.

@@ -79,7 +79,13 @@ private func withLongIntegersAsReals(_ bytes: [UInt8]) -> [UInt8] {
     }
     for byte in bytes {
         if inString {
-            if escaped { escaped = false } else if byte == UInt8(ascii: "\\") { escaped = true } else if byte == UInt8(ascii: "\"") { inString = false }
+            if escaped {
+                escaped = false
+            } else if byte == UInt8(ascii: "\\") {
+                escaped = true
+            } else if byte == UInt8(ascii: "\"") {
+                inString = false
+            }
         } else {
             switch byte {
             case 48...57: digits += 1

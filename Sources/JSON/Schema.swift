@@ -87,7 +87,9 @@ extension Schema {
             if length > max { return fault("too_long", "At most \(max) characters; it has \(length).") }
             if length < min { return fault(min == 1 ? "empty" : "too_short", "At least \(min) character\(min == 1 ? "" : "s").") }
             if text.unicodeScalars.contains("\0") { return fault("bad_character", "The character U+0000 cannot be stored.") }
-            if !choices.isEmpty, !choices.contains(where: { isSameText($0, text) }) { return fault("not_one_of", "One of \(choices.joined(separator: ", ")).") }
+            if !choices.isEmpty, !choices.contains(where: { isSameText($0, text) }) {
+                return fault("not_one_of", "One of \(choices.joined(separator: ", ")).")
+            }
             if let format, !matches(text, format) { return fault("bad_format", "Expected \(formatNames[format] ?? format).") }
             return []
         case (.array(let element, let min, let max), .array(let values)):
@@ -103,14 +105,16 @@ extension Schema {
                 if let value = object[member.name] {
                     faults += member.schema.validate(value, at: jsonPointer(pointer, member.name))
                 } else if member.isRequired {
-                    faults.append(Fault(
-                        pointer: jsonPointer(pointer, member.name), code: "required", detail: "`\(member.name)` is required."))
+                    faults.append(
+                        Fault(
+                            pointer: jsonPointer(pointer, member.name), code: "required", detail: "`\(member.name)` is required."))
                 }
             }
             for key in object.keys where !members.contains(where: { isSameText($0.name, key) }) {
-                faults.append(Fault(
-                    pointer: jsonPointer(pointer, key), code: "unknown_member",
-                    detail: "There is no member `\(key.prefix(100))` here."))
+                faults.append(
+                    Fault(
+                        pointer: jsonPointer(pointer, key), code: "unknown_member",
+                        detail: "There is no member `\(key.prefix(100))` here."))
             }
             return faults
         default: return fault("wrong_type", "Expected \(typeName).")

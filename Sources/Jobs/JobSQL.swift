@@ -6,7 +6,8 @@ enum JobSQL {
     /// A key that an open job of that kind has already gives that job's id instead of a second job. It is looked for
     /// first: an INSERT that meets it would wait until the transaction that the job is in has ended. No row: another
     /// transaction made one at this moment, which the next statement sees.
-    static let enqueue = Statement<JobID, String, JSONValue, String?, Instant?, Int, UserID?>("""
+    static let enqueue = Statement<JobID, String, JSONValue, String?, Instant?, Int, UserID?>(
+        """
         WITH open AS MATERIALIZED (
             SELECT id FROM jobs
              WHERE workspace_id = current_workspace() AND kind = $1 AND key = $3 AND state IN ('queued', 'running')
@@ -22,44 +23,51 @@ enum JobSQL {
 
     static let notify = Statement<Bool>("SELECT pg_notify('muster_jobs', '') IS NULL")
 
-    static let claim = Statement<ClaimedJob, [String], Double>("""
+    static let claim = Statement<ClaimedJob, [String], Double>(
+        """
         SELECT workspace_id, id, kind, payload, attempt, max_attempts, lease_token FROM claim_job($1, $2)
         """)
 
     static let secondsUntilDue = Statement<Double?, [String]>("SELECT seconds_until_job_due($1)")
 
     /// Zero rows: the lease is lost, and with it the right to write.
-    static let holdLease = Statement<Bool, JobID, UUID, Double>("""
+    static let holdLease = Statement<Bool, JobID, UUID, Double>(
+        """
         UPDATE jobs SET lease_until = clock_timestamp() + make_interval(secs => $3)
          WHERE workspace_id = current_workspace() AND id = $1 AND lease_token = $2 AND state = 'running'
         RETURNING cancel_requested_at IS NOT NULL
         """)
 
-    static let progress = Statement<Bool, JobID, UUID, Double, Double, JSONValue?>("""
+    static let progress = Statement<Bool, JobID, UUID, Double, Double, JSONValue?>(
+        """
         UPDATE jobs SET progress = $3, lease_until = clock_timestamp() + make_interval(secs => $4), result = coalesce($5, result)
          WHERE workspace_id = current_workspace() AND id = $1 AND lease_token = $2 AND state = 'running'
         RETURNING cancel_requested_at IS NOT NULL
         """)
 
-    static let succeed = Statement<Int, JobID, UUID, JSONValue>("""
+    static let succeed = Statement<Int, JobID, UUID, JSONValue>(
+        """
         UPDATE jobs SET state = 'succeeded', progress = 1, result = $3, problem = NULL, finished_at = now(),
                         lease_token = NULL, lease_until = NULL
          WHERE workspace_id = current_workspace() AND id = $1 AND lease_token = $2 AND state = 'running'
         """)
 
-    static let end = Statement<Int, JobID, UUID, String, JSONValue>("""
+    static let end = Statement<Int, JobID, UUID, String, JSONValue>(
+        """
         UPDATE jobs SET state = $3, problem = $4, finished_at = now(), lease_token = NULL, lease_until = NULL
          WHERE workspace_id = current_workspace() AND id = $1 AND lease_token = $2 AND state = 'running'
         """)
 
-    static let retry = Statement<Int, JobID, UUID, Double, JSONValue?, Int>("""
+    static let retry = Statement<Int, JobID, UUID, Double, JSONValue?, Int>(
+        """
         UPDATE jobs SET state = 'queued', run_at = now() + make_interval(secs => $3), problem = $4,
                         attempt = attempt - $5, lease_token = NULL, lease_until = NULL
          WHERE workspace_id = current_workspace() AND id = $1 AND lease_token = $2 AND state = 'running'
         """)
 
     /// A waiting job ends at once; a running one is asked to.
-    static let cancel = Statement<Int, JobID>("""
+    static let cancel = Statement<Int, JobID>(
+        """
         UPDATE jobs SET cancel_requested_at = coalesce(cancel_requested_at, now()),
                         state = CASE state WHEN 'queued' THEN 'cancelled' ELSE state END,
                         finished_at = CASE state WHEN 'queued' THEN now() END
@@ -67,7 +75,8 @@ enum JobSQL {
         """)
 
     /// In batches, so that no lock is held for long. Maintenance sees every workspace.
-    static let purge = Statement<Int>("""
+    static let purge = Statement<Int>(
+        """
         DELETE FROM jobs j USING (
             SELECT workspace_id, id FROM jobs WHERE finished_at < now() - interval '30 days' LIMIT 5000) old
          WHERE j.workspace_id = old.workspace_id AND j.id = old.id

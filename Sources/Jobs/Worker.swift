@@ -187,10 +187,12 @@ final class Worker: Sendable {
         } catch {
             outcome = fail(context, claimed, error)
         }
-        Log.info("job", [
-            ("kind", .string(claimed.kind)), ("job", .string(claimed.id.description)), ("outcome", .string(outcome)),
-            ("attempt", .integer(claimed.attempt)), ("seconds", .real(Instant.now().seconds(since: started))),
-        ])
+        Log.info(
+            "job",
+            [
+                ("kind", .string(claimed.kind)), ("job", .string(claimed.id.description)), ("outcome", .string(outcome)),
+                ("attempt", .integer(claimed.attempt)), ("seconds", .real(Instant.now().seconds(since: started))),
+            ])
     }
 
     /// Decides what an error means, and says it in the job.
@@ -211,12 +213,16 @@ final class Worker: Sendable {
                 return "failed"
             default:
                 if !(error is JobFailure) {
-                    Log.error("job failed", [
-                        ("job", .string(claimed.id.description)), ("kind", .string(claimed.kind)),
-                        ("error", .string(String(describing: error))),
-                    ])
+                    Log.error(
+                        "job failed",
+                        [
+                            ("job", .string(claimed.id.description)), ("kind", .string(claimed.kind)),
+                            ("error", .string(String(describing: error))),
+                        ])
                 }
-                let problem: JSONValue = ["code": "internal_error", "detail": "Something went wrong here; it is in our journal under the job's id."]
+                let problem: JSONValue = [
+                    "code": "internal_error", "detail": "Something went wrong here; it is in our journal under the job's id.",
+                ]
                 if claimed.attempt >= claimed.maximumAttempts {
                     try settle(context) { db in try db.run(JobSQL.end, context.job, context.lease, "failed", problem) }
                     return "failed"

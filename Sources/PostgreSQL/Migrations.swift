@@ -34,9 +34,10 @@ public struct Migrations: Sendable {
                 file.dropFirst(4).hasPrefix("_")
             else { continue }
             let bytes = try contents(folder + "/" + file)
-            found.append(Migration(
-                number: number, name: String(file.dropLast(4)), sql: String(decoding: bytes, as: UTF8.self),
-                checksum: hexEncode(Hash.sha256(bytes))))
+            found.append(
+                Migration(
+                    number: number, name: String(file.dropLast(4)), sql: String(decoding: bytes, as: UTF8.self),
+                    checksum: hexEncode(Hash.sha256(bytes))))
         }
         all = found.sorted { $0.number < $1.number }
         for (a, b) in zip(all, all.dropFirst()) where a.number == b.number {
@@ -77,7 +78,8 @@ public struct Migrations: Sendable {
         let last = applied.last?.number ?? 0
         let pending = all.filter { file in !applied.contains { $0.number == file.number } }
         if let early = pending.first, early.number < last {
-            throw MigrationError(description: "\(early.name) is new, but migration \(last) has been applied already; give it a later number")
+            throw MigrationError(
+                description: "\(early.name) is new, but migration \(last) has been applied already; give it a later number")
         }
         return pending
     }
@@ -95,7 +97,8 @@ public struct Migrations: Sendable {
     ) throws -> [Migration] {
         _ = try db.one(Self.lock)
         defer { do { _ = try db.one(Self.unlock) } catch {} }
-        try db.execute("""
+        try db.execute(
+            """
             CREATE TABLE IF NOT EXISTS schema_migrations (
                 number int PRIMARY KEY, name text NOT NULL, checksum text NOT NULL,
                 applied_at timestamptz NOT NULL DEFAULT now())

@@ -122,7 +122,8 @@ public struct Configuration: Sendable {
             let nearest = variables.map(\.name).min { editDistance($0, name) < editDistance($1, name) }!
             faults.append("\(name) is not a variable of Muster; the nearest is \(nearest)")
         }
-        let key = withSealingKey
+        let key =
+            withSealingKey
             ? sealingKey(values["MUSTER_SEALING_KEY_FILE"]!, environment["CREDENTIALS_DIRECTORY"], &faults) : nil
         guard faults.isEmpty else { throw ConfigurationError(faults: faults) }
         var publicURL = values["MUSTER_PUBLIC_URL"]!
@@ -143,7 +144,8 @@ public struct Configuration: Sendable {
         let path = !file.isEmpty ? file : credentials.map { $0 + "/sealing-key" }
         guard let path else {
             faults.append(
-                "MUSTER_SEALING_KEY_FILE is not set and there is no systemd credential `sealing-key`; expected 32 bytes in base 64, as `openssl rand -base64 32` prints")
+                "MUSTER_SEALING_KEY_FILE is not set and there is no systemd credential `sealing-key`; expected 32 bytes in base 64, as `openssl rand -base64 32` prints"
+            )
             return nil
         }
         guard let text = readFile(path) else {
@@ -194,9 +196,10 @@ private func isOrigin(_ text: String) -> Bool {
     for scheme in ["https://", "http://"] where text.hasPrefix(scheme) {
         var host = text.dropFirst(scheme.count)
         if host.hasSuffix("/") { host = host.dropLast() }
-        return !host.isEmpty && host.utf8.allSatisfy {
-            (48...58).contains($0) || (97...122).contains($0) || (65...90).contains($0) || [45, 46, 91, 93].contains($0)
-        }
+        return !host.isEmpty
+            && host.utf8.allSatisfy {
+                (48...58).contains($0) || (97...122).contains($0) || (65...90).contains($0) || [45, 46, 91, 93].contains($0)
+            }
     }
     return false
 }

@@ -8,8 +8,10 @@ enum CORS {
         return [
             ("Access-Control-Allow-Origin", origin), ("Vary", "Origin"),
             ("Access-Control-Allow-Credentials", "true"),
-            ("Access-Control-Expose-Headers",
-             "ETag, Link, Location, Retry-After, RateLimit, RateLimit-Policy, X-Request-Id"),
+            (
+                "Access-Control-Expose-Headers",
+                "ETag, Link, Location, Retry-After, RateLimit, RateLimit-Policy, X-Request-Id"
+            ),
         ]
     }
 
@@ -19,8 +21,10 @@ enum CORS {
         guard request.header("origin").map(configuration.allowedOrigins.contains) == true else { return response }
         response.headers = [
             ("Access-Control-Allow-Methods", "GET, POST, PUT, PATCH, DELETE"),
-            ("Access-Control-Allow-Headers",
-             "Authorization, Content-Type, Idempotency-Key, If-Match, X-Workspace-Id, traceparent"),
+            (
+                "Access-Control-Allow-Headers",
+                "Authorization, Content-Type, Idempotency-Key, If-Match, X-Workspace-Id, traceparent"
+            ),
             ("Access-Control-Max-Age", "7200"),
         ]
         return response

@@ -31,10 +31,12 @@ struct Exchange {
         } catch {
             let problem = Problem.from(error)
             if problem.status >= 500 {
-                Log.error("request failed", [
-                    ("request_id", .string(requestID)), ("route", .string(call?.route.path ?? "")),
-                    ("error", .string(String(describing: error))),
-                ])
+                Log.error(
+                    "request failed",
+                    [
+                        ("request_id", .string(requestID)), ("route", .string(call?.route.path ?? "")),
+                        ("error", .string(String(describing: error))),
+                    ])
             }
             response = problem.response(requestID: requestID)
         }
@@ -92,8 +94,9 @@ struct Exchange {
         var faults: [Fault] = []
         for (name, value) in request.query {
             guard let parameter = route.query.first(where: { $0.name == name }) else {
-                faults.append(Fault(
-                    pointer: "/\(name)", code: "unknown_parameter", detail: "This path takes no query parameter `\(name)`."))
+                faults.append(
+                    Fault(
+                        pointer: "/\(name)", code: "unknown_parameter", detail: "This path takes no query parameter `\(name)`."))
                 continue
             }
             faults += parameter.schema.validate(parameter.schema.value(ofQueryText: value), at: "/\(name)")
@@ -176,7 +179,9 @@ struct Exchange {
     private static func requestID(_ request: Request) -> String {
         if let id = request.parameter("REQUEST_ID"), (8...64).contains(id.utf8.count),
             id.utf8.allSatisfy({ ($0 >= 48 && $0 <= 57) || ($0 >= 97 && $0 <= 102) })
-        { return id }
+        {
+            return id
+        }
         return UUID.v7().description
     }
 

@@ -36,12 +36,14 @@ private func operation(_ route: Route) -> JSONValue {
         if !route.needs.scope.isEmpty { operation["x-scope"] = .string(route.needs.scope) }
         operation["x-roles"] = .array(route.needs.roles.map { .string($0.rawValue) })
     }
-    let parameters = pathParameters(route) + route.query.map { parameter in
-        [
-            "name": .string(parameter.name), "in": "query", "required": false,
-            "description": .string(parameter.description), "schema": parameter.schema.openAPI,
-        ] as JSONValue
-    }
+    let parameters =
+        pathParameters(route)
+        + route.query.map { parameter in
+            [
+                "name": .string(parameter.name), "in": "query", "required": false,
+                "description": .string(parameter.description), "schema": parameter.schema.openAPI,
+            ] as JSONValue
+        }
     if !parameters.isEmpty { operation["parameters"] = .array(parameters) }
     if let body = route.body {
         operation["requestBody"] = ["required": true, "content": ["application/json": ["schema": body.openAPI]]]

@@ -70,9 +70,10 @@ public struct Problem: Error, Sendable {
             "request_id": .string(requestID),
         ]
         if !faults.isEmpty {
-            body["errors"] = .array(faults.map {
-                ["pointer": .string($0.pointer), "code": .string($0.code), "detail": .string($0.detail)]
-            })
+            body["errors"] = .array(
+                faults.map {
+                    ["pointer": .string($0.pointer), "code": .string($0.code), "detail": .string($0.detail)]
+                })
         }
         var response = Response.json(.object(body), status: status)
         response.contentType = "application/problem+json"

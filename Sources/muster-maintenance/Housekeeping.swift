@@ -7,20 +7,24 @@ import Runtime
 private enum HousekeepingSQL {
     static let partitioned = Statement<String>("SELECT partitioned_tables()")
     static let makePartitions = Statement<Int, String>("SELECT create_partitions($1)")
-    static let dropPartitions = Statement<Int, String, Int>("""
+    static let dropPartitions = Statement<Int, String, Int>(
+        """
         SELECT drop_partitions($1, now() - make_interval(days => $2))
         """)
     /// The longest and the shortest time that any workspace keeps its audit log or its raw receipts.
-    static let longest = Statement<Int, String>("""
+    static let longest = Statement<Int, String>(
+        """
         SELECT coalesce(max(coalesce((settings ->> $1)::int, 30)), 30) FROM workspaces
         """)
-    static let shortest = Statement<Int, String>("""
+    static let shortest = Statement<Int, String>(
+        """
         SELECT coalesce(min(coalesce((settings ->> $1)::int, 30)), 30) FROM workspaces
         """)
 
     // Short batches: each a transaction of its own, so that nobody waits for a purge. The shortest time that anybody
     // keeps things, `$1`, is what spares the younger partitions from being read.
-    static let purgeAudit = Statement<Int, Int>("""
+    static let purgeAudit = Statement<Int, Int>(
+        """
         DELETE FROM audit_log a USING (
             SELECT o.workspace_id, o.occurred_at, o.id FROM audit_log o JOIN workspaces w ON w.id = o.workspace_id
              WHERE o.occurred_at < now() - make_interval(days => $1)
@@ -29,7 +33,8 @@ private enum HousekeepingSQL {
          WHERE a.workspace_id = old.workspace_id AND a.occurred_at = old.occurred_at AND a.id = old.id
         """)
     /// Receipts that are not settled yet stay, whatever their age.
-    static let purgeReceipts = Statement<Int, Int>("""
+    static let purgeReceipts = Statement<Int, Int>(
+        """
         DELETE FROM receipts r USING (
             SELECT o.workspace_id, o.received_at, o.id FROM receipts o JOIN workspaces w ON w.id = o.workspace_id
              WHERE o.due_at IS NULL AND o.received_at < now() - make_interval(days => $1)
@@ -37,18 +42,21 @@ private enum HousekeepingSQL {
              LIMIT 5000) old
          WHERE r.workspace_id = old.workspace_id AND r.received_at = old.received_at AND r.id = old.id
         """)
-    static let purgeIdempotencyKeys = Statement<Int>("""
+    static let purgeIdempotencyKeys = Statement<Int>(
+        """
         DELETE FROM idempotency_keys k USING (
             SELECT workspace_id, actor_id, route, key FROM idempotency_keys WHERE created_at < now() - interval '24 hours' LIMIT 5000) old
          WHERE k.workspace_id = old.workspace_id AND k.actor_id = old.actor_id AND k.route = old.route AND k.key = old.key
         """)
-    static let purgeDedupeKeys = Statement<Int>("""
+    static let purgeDedupeKeys = Statement<Int>(
+        """
         DELETE FROM event_dedupe_keys k USING (
             SELECT workspace_id, dedupe_key FROM event_dedupe_keys WHERE received_at < now() - interval '90 days' LIMIT 5000) old
          WHERE k.workspace_id = old.workspace_id AND k.dedupe_key = old.dedupe_key
         """)
     /// Files of imports that ended, or that never began, after a day.
-    static let purgeChunks = Statement<Int>("""
+    static let purgeChunks = Statement<Int>(
+        """
         DELETE FROM import_chunks c USING (
             SELECT k.workspace_id, k.import_id, k.seq FROM import_chunks k
               JOIN imports i ON i.workspace_id = k.workspace_id AND i.id = k.import_id
@@ -57,23 +65,27 @@ private enum HousekeepingSQL {
              LIMIT 100) old
          WHERE c.workspace_id = old.workspace_id AND c.import_id = old.import_id AND c.seq = old.seq
         """)
-    static let purgeImportErrors = Statement<Int>("""
+    static let purgeImportErrors = Statement<Int>(
+        """
         DELETE FROM import_errors e USING (
             SELECT k.workspace_id, k.import_id, k.line FROM import_errors k
               JOIN imports i ON i.workspace_id = k.workspace_id AND i.id = k.import_id
              WHERE i.created_at < now() - interval '30 days' LIMIT 5000) old
          WHERE e.workspace_id = old.workspace_id AND e.import_id = old.import_id AND e.line = old.line
         """)
-    static let purgeRateLimits = Statement<Int>("""
+    static let purgeRateLimits = Statement<Int>(
+        """
         DELETE FROM rate_limits WHERE window_started_at < now() - interval '1 hour'
         """)
 
-    static let endSessions = Statement<Int>("""
+    static let endSessions = Statement<Int>(
+        """
         DELETE FROM sessions WHERE token_hash IN (
             SELECT token_hash FROM sessions WHERE expires_at < now() OR absolute_expires_at < now() LIMIT 5000)
         """)
 
-    static let wrongMemberCounts = Statement<Int>("""
+    static let wrongMemberCounts = Statement<Int>(
+        """
         WITH truth AS (
                 SELECT s.workspace_id, s.id,
                        (SELECT count(*) FROM segment_members m WHERE m.workspace_id = s.workspace_id AND m.segment_id = s.id) AS members
@@ -83,7 +95,8 @@ private enum HousekeepingSQL {
                  WHERE s.workspace_id = t.workspace_id AND s.id = t.id AND s.member_count <> t.members RETURNING 1)
         SELECT count(*) FROM mended
         """)
-    static let wrongOrdinals = Statement<Int>("""
+    static let wrongOrdinals = Statement<Int>(
+        """
         WITH truth AS (SELECT workspace_id, max(ordinal) AS last FROM contacts GROUP BY workspace_id),
              mended AS (
                 UPDATE contact_ordinals o SET last_ordinal = t.last FROM truth t
@@ -94,22 +107,29 @@ private enum HousekeepingSQL {
 
 let housekeeping: [Chore] = [
     Chore("partitions", "Make the partitions of the coming months") { db in
-        try each(try db.all(HousekeepingSQL.partitioned).map { table in
-            (table, { try patiently { try db.one(HousekeepingSQL.makePartitions, table) } })
-        })
+        try each(
+            try db.all(HousekeepingSQL.partitioned).map { table in
+                (table, { try patiently { try db.one(HousekeepingSQL.makePartitions, table) } })
+            })
     },
     Chore("purge", "Forget what is past its retention: audit log, raw receipts, keys, files") { db in
         func partitions(_ parent: String, _ setting: String) -> (String, () throws -> Int) {
-            ("\(parent)_partitions", {
-                let days = max(1, try db.one(HousekeepingSQL.longest, setting))
-                return try patiently { try db.one(HousekeepingSQL.dropPartitions, parent, days) }
-            })
+            (
+                "\(parent)_partitions",
+                {
+                    let days = max(1, try db.one(HousekeepingSQL.longest, setting))
+                    return try patiently { try db.one(HousekeepingSQL.dropPartitions, parent, days) }
+                }
+            )
         }
         func rows(_ name: String, _ setting: String, _ statement: Statement<Int, Int>) -> (String, () throws -> Int) {
-            (name, {
-                let days = try db.one(HousekeepingSQL.shortest, setting)
-                return try untilNone { try db.run(statement, days) }
-            })
+            (
+                name,
+                {
+                    let days = try db.one(HousekeepingSQL.shortest, setting)
+                    return try untilNone { try db.run(statement, days) }
+                }
+            )
         }
         func rows(_ name: String, _ statement: Statement<Int>) -> (String, () throws -> Int) {
             (name, { try untilNone { try db.run(statement) } })
@@ -126,7 +146,10 @@ let housekeeping: [Chore] = [
     },
     Chore("sessions", "Forget sessions that ended") { db in [("ended", try untilNone { try db.run(HousekeepingSQL.endSessions) })] },
     Chore("counters", "Compare stored counters with what they count, and mend them") { db in
-        [("segments_mended", try db.one(HousekeepingSQL.wrongMemberCounts)), ("ordinals_mended", try db.one(HousekeepingSQL.wrongOrdinals))]
+        [
+            ("segments_mended", try db.one(HousekeepingSQL.wrongMemberCounts)),
+            ("ordinals_mended", try db.one(HousekeepingSQL.wrongOrdinals)),
+        ]
     },
 ]
 

@@ -7,15 +7,16 @@ import PostgreSQL
 import Runtime
 
 /// All chores by name. `rescue` is what several features have to take back.
-let chores: [Chore] = segmentChores + messagingChores.filter { $0.name == "rollup" } + housekeeping + [
-    Chore("rescue", "Take back what dead workers held: jobs and messages") { db in
-        var counts: [(String, Int)] = []
-        for chore in jobsChores + messagingChores where chore.name.hasPrefix("rescue-") {
-            counts += try chore.run(db).map { ("\(chore.name.dropFirst(7))_\($0.0)", $0.1) }
+let chores: [Chore] =
+    segmentChores + messagingChores.filter { $0.name == "rollup" } + housekeeping + [
+        Chore("rescue", "Take back what dead workers held: jobs and messages") { db in
+            var counts: [(String, Int)] = []
+            for chore in jobsChores + messagingChores where chore.name.hasPrefix("rescue-") {
+                counts += try chore.run(db).map { ("\(chore.name.dropFirst(7))_\($0.0)", $0.1) }
+            }
+            return counts
         }
-        return counts
-    }
-]
+    ]
 
 private enum LockSQL {
     static let take = Statement<Bool, String>("SELECT pg_try_advisory_lock(hashtextextended('chore ' || $1::text, 0))")

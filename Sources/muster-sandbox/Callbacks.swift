@@ -41,8 +41,10 @@ final class Callbacks: Sendable {
             for (index, status) in statuses.enumerated() {
                 for _ in 0...faults.duplicates {
                     state.order += 1
-                    state.queue.append(Pending(
-                        due: now + Int64((index + 1) * faults.callbackDelayMilliseconds), order: state.order, sid: message.sid, status: status))
+                    state.queue.append(
+                        Pending(
+                            due: now + Int64((index + 1) * faults.callbackDelayMilliseconds), order: state.order, sid: message.sid,
+                            status: status))
                 }
             }
         }
@@ -93,7 +95,8 @@ final class Callbacks: Sendable {
                 if status == "failed" { message.errorCode = faults.failedCode }
             }
         }
-        guard let message = Ledger.shared.message(sid), let url = message.callbackURL, let token = Ledger.shared.token(message.account) else {
+        guard let message = Ledger.shared.message(sid), let url = message.callbackURL, let token = Ledger.shared.token(message.account)
+        else {
             return nil
         }
         var form: [(name: String, value: String)] = [

@@ -8,15 +8,25 @@ import Vocabulary
 import Web
 
 let sandboxRoutes: [Route] = [
-    .post("/sandbox/2010-04-01/Accounts/{account}/Messages.json", createMessage, needs: .anyone, limit: .unlimited, openQuery: true, "Twilio: create a message"),
-    .get("/sandbox/2010-04-01/Accounts/{account}/Messages.json", listMessages, needs: .anyone, limit: .unlimited, openQuery: true, "Twilio: list messages"),
-    .get("/sandbox/2010-04-01/Accounts/{account}/Messages/{file}", readMessage, needs: .anyone, limit: .unlimited, openQuery: true, "Twilio: one message"),
-    .get("/sandbox/ledger", readLedger, needs: .anyone, limit: .unlimited,
-         query: [QueryParameter("since", .string(format: "date-time"), "Accepted at or after")], "All that was received"),
+    .post(
+        "/sandbox/2010-04-01/Accounts/{account}/Messages.json", createMessage, needs: .anyone, limit: .unlimited, openQuery: true,
+        "Twilio: create a message"),
+    .get(
+        "/sandbox/2010-04-01/Accounts/{account}/Messages.json", listMessages, needs: .anyone, limit: .unlimited, openQuery: true,
+        "Twilio: list messages"),
+    .get(
+        "/sandbox/2010-04-01/Accounts/{account}/Messages/{file}", readMessage, needs: .anyone, limit: .unlimited, openQuery: true,
+        "Twilio: one message"),
+    .get(
+        "/sandbox/ledger", readLedger, needs: .anyone, limit: .unlimited,
+        query: [QueryParameter("since", .string(format: "date-time"), "Accepted at or after")], "All that was received"),
     .delete("/sandbox/ledger", resetLedger, needs: .anyone, limit: .unlimited, "Forget all that was received"),
-    .post("/sandbox/faults", setFaults, needs: .anyone, limit: .unlimited, body: FaultBody.schema, "The plan of what goes wrong; {} for nothing"),
+    .post(
+        "/sandbox/faults", setFaults, needs: .anyone, limit: .unlimited, body: FaultBody.schema,
+        "The plan of what goes wrong; {} for nothing"),
     .post("/sandbox/accounts", registerAccount, needs: .anyone, limit: .unlimited, body: AccountBody.schema, "Make an account known"),
-    .post("/sandbox/inbound", playReply, needs: .anyone, limit: .unlimited, body: ReplyBody.schema, "A person replies to one of our numbers"),
+    .post(
+        "/sandbox/inbound", playReply, needs: .anyone, limit: .unlimited, body: ReplyBody.schema, "A person replies to one of our numbers"),
 ]
 
 // MARK: Twilio
@@ -24,7 +34,9 @@ let sandboxRoutes: [Route] = [
 private func createMessage(_ call: Call) throws -> Response {
     let account = call.pathText("account")
     guard authorized(call, account) else { return twilioError(401, 20003, "Authenticate") }
-    let form = Dictionary(formPairs(String(decoding: try call.rawBody(limit: 65_536), as: UTF8.self)).map { ($0.name, $0.value) }, uniquingKeysWith: { a, _ in a })
+    let form = Dictionary(
+        formPairs(String(decoding: try call.rawBody(limit: 65_536), as: UTF8.self)).map { ($0.name, $0.value) },
+        uniquingKeysWith: { a, _ in a })
     let to = form["To"] ?? ""
     let plan = Ledger.shared.plan
     if plan.delayMilliseconds > 0 { usleep(UInt32(plan.delayMilliseconds) * 1000) }
@@ -69,7 +81,10 @@ private func authorized(_ call: Call, _ account: String) -> Bool {
 
 private func twilioError(_ status: Int, _ code: Int, _ message: String) -> Response {
     .json(
-        ["code": JSONValue(code), "message": .string(message), "more_info": .string("https://www.twilio.com/docs/errors/\(code)"), "status": JSONValue(status)],
+        [
+            "code": JSONValue(code), "message": .string(message), "more_info": .string("https://www.twilio.com/docs/errors/\(code)"),
+            "status": JSONValue(status),
+        ],
         status: status)
 }
 

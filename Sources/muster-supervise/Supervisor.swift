@@ -79,9 +79,11 @@ final class Supervisor {
             // At once for one that had worked; slower, up to a second, for one that dies at its start.
             children[index].failures = seconds() - children[index].startedAt > 5 ? 0 : children[index].failures + 1
             children[index].startAt = seconds() + min(1, 0.05 * Double(1 << min(children[index].failures, 5)))
-            Log.warning("process ended", [
-                ("name", .string(children[index].program.name)), ("pid", .integer(Int(pid))), ("status", .integer(Int(status))),
-            ])
+            Log.warning(
+                "process ended",
+                [
+                    ("name", .string(children[index].program.name)), ("pid", .integer(Int(pid))), ("status", .integer(Int(status))),
+                ])
         }
     }
 
@@ -111,7 +113,9 @@ final class Supervisor {
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)
         let bytes = Array(path.utf8)
-        guard bytes.count < MemoryLayout.size(ofValue: address.sun_path) else { throw SocketError(path: path, reason: "the path is too long") }
+        guard bytes.count < MemoryLayout.size(ofValue: address.sun_path) else {
+            throw SocketError(path: path, reason: "the path is too long")
+        }
         withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: bytes) }
         let bound = withUnsafePointer(to: &address) {
             $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(listener, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) }

@@ -21,16 +21,19 @@ struct Program {
             let fields = line.split(separator: "\t", omittingEmptySubsequences: true).map(String.init)
             guard fields.count >= 4 else { throw TableError(line: number + 1) }
             let variables = fields[3...].prefix { field in
-                field.split(separator: "=", maxSplits: 1).first.map { !$0.isEmpty && $0.allSatisfy { $0.isUppercase || $0.isNumber || $0 == "_" } } == true
+                field.split(separator: "=", maxSplits: 1).first.map {
+                    !$0.isEmpty && $0.allSatisfy { $0.isUppercase || $0.isNumber || $0 == "_" }
+                } == true
                     && field.contains("=")
             }
             let command = Array(fields[(3 + variables.count)...])
             guard let path = command.first, let signal = ["TERM": SIGTERM, "INT": SIGINT, "QUIT": SIGQUIT][fields[2]] else {
                 throw TableError(line: number + 1)
             }
-            programs.append(Program(
-                name: fields[0], socket: fields[1] == "-" ? nil : fields[1], stopSignal: signal, variables: Array(variables),
-                path: path, arguments: command))
+            programs.append(
+                Program(
+                    name: fields[0], socket: fields[1] == "-" ? nil : fields[1], stopSignal: signal, variables: Array(variables),
+                    path: path, arguments: command))
         }
         return programs
     }

@@ -50,7 +50,9 @@ struct API {
             let job = try get("/api/jobs/\(id)")
             return ["succeeded", "failed", "cancelled"].contains(job["state"]?.string) ? job : nil
         }
-        guard job["state"]?.string == "succeeded" else { throw CommandError("the job \(id) \(job["state"]?.string ?? ""): \(job["problem"]?["detail"]?.string ?? "")") }
+        guard job["state"]?.string == "succeeded" else {
+            throw CommandError("the job \(id) \(job["state"]?.string ?? ""): \(job["problem"]?["detail"]?.string ?? "")")
+        }
         return job
     }
 

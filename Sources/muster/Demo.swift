@@ -10,19 +10,24 @@ import Vocabulary
 
 private enum DemoSQL {
     static let user = Statement<UserID, String>("SELECT id FROM users WHERE email = $1")
-    static let workspace = Statement<WorkspaceID, UserID>("""
+    static let workspace = Statement<WorkspaceID, UserID>(
+        """
         SELECT m.workspace_id FROM members m WHERE m.user_id = $1 AND m.role = 'owner' ORDER BY m.created_at LIMIT 1
         """)
-    static let signUp = Statement<WorkspaceID, String, String>("""
+    static let signUp = Statement<WorkspaceID, String, String>(
+        """
         SELECT workspace_id FROM sign_up($1, 'Demo', $2, 'Demo', 'America/New_York', 'US')
         """)
-    static let prepare = Statement<Int, WorkspaceID>("""
+    static let prepare = Statement<Int, WorkspaceID>(
+        """
         UPDATE workspaces SET plan = 'unlimited', settings = settings || '{"consent_mode": "opt_out"}' WHERE id = $1
         """)
-    static let revoke = Statement<Int, WorkspaceID>("""
+    static let revoke = Statement<Int, WorkspaceID>(
+        """
         UPDATE api_keys SET revoked_at = now() WHERE workspace_id = $1 AND name = 'demo' AND revoked_at IS NULL
         """)
-    static let key = Statement<Int, WorkspaceID, String, [UInt8], UserID>("""
+    static let key = Statement<Int, WorkspaceID, String, [UInt8], UserID>(
+        """
         INSERT INTO api_keys (workspace_id, name, prefix, secret_hash, scopes, created_by) VALUES ($1, 'demo', $2, $3, '{*}', $4)
         """)
 }
@@ -44,13 +49,24 @@ struct Demo: ParsableCommand {
 
         guard let csv = readBytes(data) else { throw CommandError("\(data) cannot be read") }
         let imported = try api.finish(try api.post("/api/contacts/import", csv, "text/csv"))
-        facts.append(["Contacts imported", "\(imported["result"]?["rows"]?.integer ?? 0) rows: \(imported["result"]?["created"]?.integer ?? 0) created, \(imported["result"]?["updated"]?.integer ?? 0) updated, \(imported["result"]?["unchanged"]?.integer ?? 0) unchanged, \(imported["result"]?["rejected"]?.integer ?? 0) rejected"])
+        facts.append([
+            "Contacts imported",
+            "\(imported["result"]?["rows"]?.integer ?? 0) rows: \(imported["result"]?["created"]?.integer ?? 0) created, \(imported["result"]?["updated"]?.integer ?? 0) updated, \(imported["result"]?["unchanged"]?.integer ?? 0) unchanged, \(imported["result"]?["rejected"]?.integer ?? 0) rejected",
+        ])
 
-        let rule: JSONValue = ["version": 1, "match": ["all": [
-            ["field": "attributes.channel", "op": "is", "value": "Web"], ["field": "attributes.spent", "op": "at_least", "value": 50],
-        ]]]
+        let rule: JSONValue = [
+            "version": 1,
+            "match": [
+                "all": [
+                    ["field": "attributes.channel", "op": "is", "value": "Web"],
+                    ["field": "attributes.spent", "op": "at_least", "value": 50],
+                ]
+            ],
+        ]
         let preview = try api.post("/api/segments/preview", ["rule": rule])
-        facts.append(["Rule finds", "\(preview["count"]?.integer ?? 0) contacts, \(preview["reachable"]?["sms"]?.integer ?? 0) reachable by SMS"])
+        facts.append([
+            "Rule finds", "\(preview["count"]?.integer ?? 0) contacts, \(preview["reachable"]?["sms"]?.integer ?? 0) reachable by SMS",
+        ])
 
         let stamp = String(Instant.now().description.prefix(19))
         let segment = try api.post("/api/segments", ["name": .string("Web customers who spent 50 or more, \(stamp)"), "rule": rule])
@@ -58,13 +74,18 @@ struct Demo: ParsableCommand {
             let now = try api.get("/api/segments/\(segment["id"]?.string ?? "")")
             return now["state"]?.string == "ready" ? now : nil
         }
-        let campaign = try api.post("/api/campaigns", [
-            "name": .string("Demo \(stamp)"), "channel": "sms", "segment_id": segment["id"] ?? .null, "sender_id": .string(sender),
-            "body": "Hi {{ first_name | default: \"there\" }}, 10% off in {{ city | default: \"your town\" }} this week. Reply STOP to leave.",
-        ])
+        let campaign = try api.post(
+            "/api/campaigns",
+            [
+                "name": .string("Demo \(stamp)"), "channel": "sms", "segment_id": segment["id"] ?? .null, "sender_id": .string(sender),
+                "body":
+                    "Hi {{ first_name | default: \"there\" }}, 10% off in {{ city | default: \"your town\" }} this week. Reply STOP to leave.",
+            ])
         let id = campaign["id"]?.string ?? ""
         let preflight = try api.post("/api/campaigns/\(id)/preflight", [:])
-        if let total = preflight["parts"]?["total"]?.integer { facts.append(["Preflight", "\(preflight["waterfall"]?["recipients"]?.text ?? "?") recipients, \(total) message parts"]) }
+        if let total = preflight["parts"]?["total"]?.integer {
+            facts.append(["Preflight", "\(preflight["waterfall"]?["recipients"]?.text ?? "?") recipients, \(total) message parts"])
+        }
         _ = try api.post("/api/campaigns/\(id)/start", [:])
         _ = try api.wait(seconds: 60, "the campaign to finish") {
             let now = try api.get("/api/campaigns/\(id)")
@@ -76,7 +97,9 @@ struct Demo: ParsableCommand {
             func count(_ name: String) -> Int { now[name]?.integer ?? 0 }
             return count("delivered") + count("undelivered") + count("failed") >= count("sent") ? now : nil
         }
-        if let first = try api.get("/api/campaigns/\(id)/messages?state=delivered&limit=1")["items"]?.array?.first, let person = first["to"]?.string {
+        if let first = try api.get("/api/campaigns/\(id)/messages?state=delivered&limit=1")["items"]?.array?.first,
+            let person = first["to"]?.string
+        {
             _ = try API(url: sandbox, key: key).post("/inbound", ["from": .string(person), "to": .string(demoNumber), "body": "STOP"])
             facts.append(["Somebody replied STOP", "suppressed, and left out of every later claim"])
         }
@@ -89,7 +112,8 @@ struct Demo: ParsableCommand {
         }
         print()
         printTable(["WHAT HAPPENED", ""], facts)
-        print("""
+        print(
+            """
 
             Try next:  curl -s -H "Authorization: Bearer $MUSTER_API_KEY" \(configuration.publicURL)/api/campaigns/\(id)/analytics
             Variables for scripts are in \(environment); `make stop` ends everything.
@@ -126,14 +150,18 @@ struct Demo: ParsableCommand {
         _ = try API(url: sandbox, key: "").post("/accounts", credentials)
         let known = try api.get("/api/senders?limit=200")["items"]?.array?.first { $0["name"]?.string == "Sandbox" }
         if let id = known?["id"]?.string { return id }
-        let made = try api.post("/api/senders", [
-            "name": "Sandbox", "channel": "sms", "provider": "twilio", "from": .string(demoNumber), "rate_parts_per_second": 1000,
-            "credentials": credentials,
-        ])
+        let made = try api.post(
+            "/api/senders",
+            [
+                "name": "Sandbox", "channel": "sms", "provider": "twilio", "from": .string(demoNumber), "rate_parts_per_second": 1000,
+                "credentials": credentials,
+            ])
         return made["id"]?.string ?? ""
     }
 
-    private func writeEnvironment(_ configuration: Configuration, _ workspace: WorkspaceID, _ key: String, _ sender: String, _ sandbox: String) throws {
+    private func writeEnvironment(
+        _ configuration: Configuration, _ workspace: WorkspaceID, _ key: String, _ sender: String, _ sandbox: String
+    ) throws {
         let text = """
             MUSTER_URL=\(configuration.publicURL)
             MUSTER_API_KEY=\(key)

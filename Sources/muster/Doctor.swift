@@ -37,13 +37,15 @@ private struct ServerFacts: RowDecodable {
 }
 
 private enum DoctorSQL {
-    static let server = Statement<ServerFacts>("""
+    static let server = Statement<ServerFacts>(
+        """
         SELECT current_setting('server_version_num')::int AS version, pg_encoding_to_char(encoding) AS encoding,
                datcollate AS collation, clock_timestamp() AS now
           FROM pg_database WHERE datname = current_database()
         """)
     static let tooStrong = Statement<Bool>("SELECT rolsuper OR rolbypassrls OR rolcreaterole FROM pg_roles WHERE rolname = current_user")
-    static let defaultRows = Statement<String>("""
+    static let defaultRows = Statement<String>(
+        """
         SELECT c.relname FROM pg_class c JOIN pg_inherits i ON i.inhrelid = c.oid
          WHERE c.relname LIKE '%\\_default' AND pg_relation_size(c.oid) > 0
         """)
@@ -86,7 +88,9 @@ private struct Examination {
                 }
                 if role == "muster_owner" { schema(db, configuration) }
             } catch PostgresError.cannotConnect(let reason) {
-                bad("role \(role): \(reason)", "is the server up? has `muster bootstrap` run? does pg_hba.conf let this user become \(role)?")
+                bad(
+                    "role \(role): \(reason)",
+                    "is the server up? has `muster bootstrap` run? does pg_hba.conf let this user become \(role)?")
             } catch {
                 bad("role \(role): \(error)", "run `muster migrate`")
             }
@@ -109,7 +113,9 @@ private struct Examination {
             let difference = server.now.seconds(since: middle)
             abs(difference) <= 2 + after.seconds(since: before)
                 ? good("clocks")
-                : bad("the database's clock differs by \(Int(difference)) s", "leases and time-outs use its time: turn on NTP on both machines")
+                : bad(
+                    "the database's clock differs by \(Int(difference)) s",
+                    "leases and time-outs use its time: turn on NTP on both machines")
             try migrations(db, configuration)
         } catch {
             bad("the schema: \(error)", "run `muster migrate`")

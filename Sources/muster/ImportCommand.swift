@@ -32,21 +32,26 @@ struct Import: ParsableCommand {
         repeat {
             usleep(150_000)
             job = try api.get("/api/jobs/\(id)")
-            line.show(job["progress"]?.real ?? 0, rows: job["result"]?["rows"]?.integer ?? 0, seconds: Instant.now().seconds(since: started))
+            line.show(
+                job["progress"]?.real ?? 0, rows: job["result"]?["rows"]?.integer ?? 0, seconds: Instant.now().seconds(since: started))
         } while ["queued", "running"].contains(job["state"]?.string)
         line.end()
         guard job["state"]?.string == "succeeded", let result = job["result"] else {
             throw CommandError("the import \(job["state"]?.string ?? "ended"): \(job["problem"]?["detail"]?.string ?? "")")
         }
         func count(_ name: String) -> Int { result[name]?.integer ?? 0 }
-        print("\(count("rows")) rows: \(count("created")) created, \(count("updated")) updated, \(count("unchanged")) unchanged, \(count("rejected")) rejected")
+        print(
+            "\(count("rows")) rows: \(count("created")) created, \(count("updated")) updated, \(count("unchanged")) unchanged, \(count("rejected")) rejected"
+        )
         if count("rejected") > 0 {
-            printTable(["LINE", "COLUMN", "CODE", "WHY"], (result["errors"]?.array ?? []).prefix(20).map { error in
-                [
-                    String(error["line"]?.integer ?? 0), error["column"]?.string ?? "", error["code"]?.string ?? "",
-                    error["detail"]?.string ?? "",
-                ]
-            })
+            printTable(
+                ["LINE", "COLUMN", "CODE", "WHY"],
+                (result["errors"]?.array ?? []).prefix(20).map { error in
+                    [
+                        String(error["line"]?.integer ?? 0), error["column"]?.string ?? "", error["code"]?.string ?? "",
+                        error["detail"]?.string ?? "",
+                    ]
+                })
             print("All of them: \(url)\(result["errors_url"]?.string ?? "")")
             throw ExitCode(1)
         }

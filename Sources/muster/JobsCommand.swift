@@ -6,19 +6,22 @@ import PostgreSQL
 import Vocabulary
 
 private enum JobsSQL {
-    static let list = Statement<Cells, String?, WorkspaceID?, Int>("""
+    static let list = Statement<Cells, String?, WorkspaceID?, Int>(
+        """
         SELECT id, workspace_id, kind, state, attempt || '/' || max_attempts, round(progress::numeric * 100) || ' %',
                rfc3339(created_at), coalesce(problem ->> 'code', '')
           FROM jobs
          WHERE ($1::text IS NULL OR state = $1) AND ($2::uuid IS NULL OR workspace_id = $2)
          ORDER BY created_at DESC, id DESC LIMIT $3
         """)
-    static let counts = Statement<Cells>("""
+    static let counts = Statement<Cells>(
+        """
         SELECT kind, state, count(*)::text,
                coalesce(round(extract(epoch FROM now() - min(run_at) FILTER (WHERE state = 'queued' AND run_at <= now())))::text, '')
           FROM jobs GROUP BY kind, state ORDER BY kind, state
         """)
-    static let show = Statement<JSONValue, JobID>("""
+    static let show = Statement<JSONValue, JobID>(
+        """
         SELECT jsonb_build_object('id', id, 'workspace_id', workspace_id, 'kind', kind, 'state', state, 'key', key,
                    'payload', payload, 'progress', progress, 'result', result, 'problem', problem, 'attempt', attempt,
                    'max_attempts', max_attempts, 'run_at', rfc3339(run_at), 'lease_until', rfc3339(lease_until),
@@ -27,7 +30,8 @@ private enum JobsSQL {
           FROM jobs WHERE id = $1
         """)
     /// A failed job gets one more attempt; a waiting one runs now.
-    static let retry = Statement<Int, JobID>("""
+    static let retry = Statement<Int, JobID>(
+        """
         UPDATE jobs SET state = 'queued', run_at = now(), finished_at = NULL, cancel_requested_at = NULL,
                         max_attempts = greatest(max_attempts, attempt + 1)
          WHERE id = $1 AND state IN ('queued', 'failed', 'cancelled')

@@ -6,13 +6,15 @@ import Vocabulary
 import Web
 
 private enum KeysSQL {
-    static let list = Statement<Cells, WorkspaceID>("""
+    static let list = Statement<Cells, WorkspaceID>(
+        """
         SELECT id, name, prefix || '…', array_to_string(scopes, ' '), rfc3339(created_at), coalesce(rfc3339(last_used_at), ''),
                coalesce(rfc3339(revoked_at), '')
           FROM api_keys WHERE workspace_id = $1 ORDER BY created_at
         """)
     /// In the audit log without an actor: the operator is nobody of the workspace's.
-    static let create = Statement<APIKeyID, WorkspaceID, String, String, [UInt8], [String]>("""
+    static let create = Statement<APIKeyID, WorkspaceID, String, String, [UInt8], [String]>(
+        """
         WITH made AS (
             INSERT INTO api_keys (workspace_id, name, prefix, secret_hash, scopes) VALUES ($1, $2, $3, $4, $5)
             RETURNING workspace_id, id, scopes),
@@ -21,7 +23,8 @@ private enum KeysSQL {
             SELECT workspace_id, 'api_key.created', 'api_key', id, jsonb_build_object('by', 'operator', 'scopes', scopes) FROM made)
         SELECT id FROM made
         """)
-    static let revoke = Statement<APIKeyID, APIKeyID>("""
+    static let revoke = Statement<APIKeyID, APIKeyID>(
+        """
         WITH gone AS (
             UPDATE api_keys SET revoked_at = now() WHERE id = $1 AND revoked_at IS NULL RETURNING workspace_id, id),
         noted AS (

@@ -45,20 +45,24 @@ struct Bootstrap: ParsableCommand {
         let server = superuser ?? configuration.database
         let role = superuser == nil ? "postgres" : nil
         let postgres = try Connection(
-            server, applicationName: "muster bootstrap", role: role, database: superuser.flatMap { Connection.setting("dbname", of: $0) } ?? "postgres")
+            server, applicationName: "muster bootstrap", role: role,
+            database: superuser.flatMap { Connection.setting("dbname", of: $0) } ?? "postgres")
         try postgres.execute(sql)
         print("the roles are there")
         if try postgres.one(Self.databaseExists, name) {
             print("the database \(name) is there already")
         } else {
-            try postgres.execute("""
+            try postgres.execute(
+                """
                 CREATE DATABASE \(quoted(name)) OWNER muster_owner TEMPLATE template0
                     ENCODING 'UTF8' LC_COLLATE 'C.UTF-8' LC_CTYPE 'C.UTF-8'
                 """)
             print("made the database \(name)")
         }
         let inside = try Connection(server, applicationName: "muster bootstrap", role: role, database: name)
-        try inside.execute("ALTER SCHEMA public OWNER TO muster_owner; GRANT CONNECT ON DATABASE \(quoted(name)) TO muster_responder, muster_worker, muster_maintenance")
+        try inside.execute(
+            "ALTER SCHEMA public OWNER TO muster_owner; GRANT CONNECT ON DATABASE \(quoted(name)) TO muster_responder, muster_worker, muster_maintenance"
+        )
         print("next: muster migrate")
     }
 

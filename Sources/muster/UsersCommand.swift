@@ -6,21 +6,26 @@ import Vocabulary
 import Web
 
 private enum UsersSQL {
-    static let list = Statement<Cells, String>("""
+    static let list = Statement<Cells, String>(
+        """
         SELECT u.id, u.email, u.name, rfc3339(u.created_at),
                coalesce((SELECT rfc3339(max(s.last_seen_at)) FROM sessions s WHERE s.user_id = u.id), '')
           FROM users u WHERE u.email LIKE '%' || $1 || '%' ORDER BY u.email LIMIT 500
         """)
-    static let create = Statement<UserID, String, String, String>("""
+    static let create = Statement<UserID, String, String, String>(
+        """
         INSERT INTO users (email, name, password_hash) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING RETURNING id
         """)
-    static let setPassword = Statement<UserID, String, String>("""
+    static let setPassword = Statement<UserID, String, String>(
+        """
         UPDATE users SET password_hash = $2, updated_at = now() WHERE email = $1 RETURNING id
         """)
-    static let endSessions = Statement<Int, String>("""
+    static let endSessions = Statement<Int, String>(
+        """
         DELETE FROM sessions WHERE user_id = (SELECT id FROM users WHERE email = $1)
         """)
-    static let join = Statement<Int, WorkspaceID, String, String>("""
+    static let join = Statement<Int, WorkspaceID, String, String>(
+        """
         INSERT INTO members (workspace_id, user_id, role) SELECT $1, id, $3 FROM users WHERE email = $2
         ON CONFLICT (workspace_id, user_id) DO UPDATE SET role = excluded.role, version = members.version + 1
         """)

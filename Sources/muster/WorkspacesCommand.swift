@@ -4,17 +4,20 @@ import PostgreSQL
 import Vocabulary
 
 private enum WorkspacesSQL {
-    static let list = Statement<Cells>("""
+    static let list = Statement<Cells>(
+        """
         SELECT w.id, w.name, w.plan, (SELECT count(*) FROM members m WHERE m.workspace_id = w.id)::text,
                rfc3339(w.created_at), coalesce(rfc3339(w.suspended_at), '')
           FROM workspaces w ORDER BY w.created_at, w.id
         """)
     static let owner = Statement<UserID, String>("SELECT id FROM users WHERE email = $1")
     static let create = Statement<WorkspaceID, UserID, String, String, String?>("SELECT create_workspace($1, $2, $3, $4)")
-    static let setPlan = Statement<Int, WorkspaceID, String>("""
+    static let setPlan = Statement<Int, WorkspaceID, String>(
+        """
         UPDATE workspaces SET plan = $2, updated_at = now(), version = version + 1 WHERE id = $1
         """)
-    static let suspend = Statement<Int, WorkspaceID, Bool>("""
+    static let suspend = Statement<Int, WorkspaceID, Bool>(
+        """
         UPDATE workspaces SET suspended_at = CASE WHEN $2 THEN coalesce(suspended_at, now()) END, updated_at = now(),
                               version = version + 1
          WHERE id = $1

@@ -52,12 +52,16 @@ import Vocabulary
         try withAccounts { site throws in
             let key = try site.db.createAPIKey(in: site.workspace).token
             for route in accountRoutes where route.needs == .signedIn && route.path != "/auth/sign-out" {
-                let path = route.path.split(separator: "/").map { $0 == "{id}" ? "\(site.workspace)" : String($0) }.reduce("") { $0 + "/" + $1 }
+                let path = route.path.split(separator: "/").map { $0 == "{id}" ? "\(site.workspace)" : String($0) }.reduce("") {
+                    $0 + "/" + $1
+                }
                 let body = route.body.map { schema -> JSONValue in route.path.hasSuffix("accept") ? ["token": "x"] : sample(schema) }
                 #expect(try site.send(route.method.rawValue, path, body, as: nil).status == 401, "\(route.method.rawValue) \(route.path)")
                 #expect(try site.send(route.method.rawValue, path, body, as: key).status == 401, "\(route.method.rawValue) \(route.path)")
                 guard route.path.contains("{id}") else { continue }
-                #expect(try site.send(route.method.rawValue, path, body, as: site.stranger).status == 404, "\(route.method.rawValue) \(route.path)")
+                #expect(
+                    try site.send(route.method.rawValue, path, body, as: site.stranger).status == 404,
+                    "\(route.method.rawValue) \(route.path)")
             }
         }
     }
@@ -73,7 +77,9 @@ import Vocabulary
             #expect(try site.items("/api/workspaces", as: site.owner).count == 2)
             #expect(try make("Third").code == "idempotency_key_reused")
             // Another person's key is another key, and the new workspace is as usable as any.
-            #expect(try site.send("POST", "/api/workspaces", ["name": "Second"], as: site.admin, headers: [("Idempotency-Key", "k")]).body != first.body)
+            #expect(
+                try site.send("POST", "/api/workspaces", ["name": "Second"], as: site.admin, headers: [("Idempotency-Key", "k")]).body
+                    != first.body)
             let headers = [("X-Workspace-Id", first.json["id"]?.string ?? "")]
             #expect(try site.send("GET", "/api/audit-log", as: site.owner, headers: headers).json["items"]?.array?.count == 1)
             let everything = try site.send("POST", "/auth/sign-out", as: site.owner, headers: [("Idempotency-Key", "k")])

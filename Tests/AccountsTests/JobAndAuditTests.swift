@@ -18,9 +18,10 @@ import Vocabulary
             let job = try enqueue("count_sheep", in: site.workspace, site.db)
             let shown = try site.send("GET", "/api/jobs/\(job)", as: site.viewer)
             #expect(shown.status == 200)
-            #expect(Set(shown.json.object?.keys ?? []) == [
-                "id", "kind", "state", "progress", "result", "problem", "created_at", "finished_at",
-            ])
+            #expect(
+                Set(shown.json.object?.keys ?? []) == [
+                    "id", "kind", "state", "progress", "result", "problem", "created_at", "finished_at",
+                ])
             #expect(shown.json["state"] == "queued" && shown.json["finished_at"] == .null)
             #expect(try site.send("GET", "/api/jobs/\(job)", as: site.stranger).status == 404)
             #expect(try site.send("POST", "/api/jobs/\(job)/cancel", as: site.stranger).status == 404)

@@ -71,7 +71,8 @@ import Vocabulary
         try withAccounts { site in
             let key = try site.send("POST", "/api/api-keys", ["name": "Mine", "scopes": ["*"]], as: site.admin)
             let token = try #require(key.json["token"]?.string)
-            #expect(try site.send("POST", "/api/invitations", ["email": "new@example.com", "role": "viewer"], as: site.admin).status == 201)
+            #expect(
+                try site.send("POST", "/api/invitations", ["email": "new@example.com", "role": "viewer"], as: site.admin).status == 201)
             #expect(try site.send("GET", "/api/members", as: token).status == 200)
             #expect(try site.send("PATCH", "/api/members/\(site.admin.id)", ["role": "member"], as: site.owner).status == 200)
             #expect(try site.send("GET", "/api/members", as: token).status == 401)
@@ -103,7 +104,9 @@ import Vocabulary
             #expect(try site.send("POST", "/auth/invitations/accept", token, as: guest).status == 404)
             #expect(try site.items("/api/invitations", as: site.owner).first?["state"] == "accepted")
             #expect(try site.audited() == ["invitation.created", "invitation.accepted"])
-            #expect(try site.send("POST", "/api/invitations", ["email": "guest@example.com", "role": "viewer"], as: site.admin).code == "already_member")
+            #expect(
+                try site.send("POST", "/api/invitations", ["email": "guest@example.com", "role": "viewer"], as: site.admin).code
+                    == "already_member")
         }
     }
 

@@ -52,7 +52,8 @@ private let newcomer: JSONValue = [
 
     @Test func `sign-in takes the right password, in any normal form, and nothing else`() throws {
         try withAccounts { site in
-            let user = try site.db.createUser("owner", in: site.workspace, email: "zoe@example.com", passwordHash: try Password.hash("café crème brûlée"))
+            let user = try site.db.createUser(
+                "owner", in: site.workspace, email: "zoe@example.com", passwordHash: try Password.hash("café crème brûlée"))
             func signIn(_ email: String, _ password: String) throws -> TestAnswer {
                 try site.send("POST", "/auth/sign-in", ["email": .string(email), "password": .string(password)], as: nil)
             }
@@ -61,7 +62,9 @@ private let newcomer: JSONValue = [
             #expect(answer.json["workspaces"]?.array?.count == 1)
             let token = try #require(answer.json["token"]?.string)
             #expect(try site.send("GET", "/auth/user", as: token).status == 200)
-            let (wrong, unknown) = (try signIn("zoe@example.com", "café crème brulée"), try signIn("nobody@example.com", "café crème brûlée"))
+            let (wrong, unknown) = (
+                try signIn("zoe@example.com", "café crème brulée"), try signIn("nobody@example.com", "café crème brûlée")
+            )
             #expect(wrong.status == 401 && wrong.code == "wrong_credentials")
             #expect(unknown.status == 401 && unknown.json["detail"] == wrong.json["detail"])
         }
@@ -95,7 +98,9 @@ private let newcomer: JSONValue = [
             let user = try site.db.createUser("owner", in: site.workspace)
             func session() throws -> String {
                 let token = APIKeyFormat.generate(.session)
-                try site.db.runDynamic("INSERT INTO sessions (token_hash, user_id) VALUES ($1::bytea, $2::uuid)", [Hash.sha256(Array(token.utf8)).sqlValue, user.id.sqlValue])
+                try site.db.runDynamic(
+                    "INSERT INTO sessions (token_hash, user_id) VALUES ($1::bytea, $2::uuid)",
+                    [Hash.sha256(Array(token.utf8)).sqlValue, user.id.sqlValue])
                 return token
             }
             let (first, second) = (try session(), try session())
@@ -126,7 +131,8 @@ private let newcomer: JSONValue = [
                 let cookie = ("Cookie", "muster=\(site.owner.token)")
                 return try site.send("PATCH", "/api/settings", ["name": "Renamed"], as: nil, headers: [cookie] + headers).status
             }
-            #expect(try site.send("GET", "/auth/user", as: nil, headers: [("Cookie", "theirs=1; muster=\(site.owner.token)")]).status == 200)
+            #expect(
+                try site.send("GET", "/auth/user", as: nil, headers: [("Cookie", "theirs=1; muster=\(site.owner.token)")]).status == 200)
             #expect(try rename([]) == 403)
             #expect(try rename([("Origin", "https://evil.example")]) == 403)
             #expect(try rename([("Origin", "http://localhost:8480")]) == 200)

@@ -26,8 +26,12 @@ private struct History {
             case 1: rows.append(LedgerRow(contact: contact, state: "pending"))
             case 2: rows.append(LedgerRow(contact: contact, state: "unknown", parts: parts))
             case 3: rows.append(LedgerRow(contact: contact, state: "failed", errorCode: 21211, parts: parts, settledAt: sentAt))
-            case 4: rows.append(LedgerRow(contact: contact, state: "failed", errorCode: code, parts: parts, sentAt: sentAt, settledAt: settledAt))
-            case 5: rows.append(LedgerRow(contact: contact, state: "undelivered", errorCode: code, parts: parts, sentAt: sentAt, settledAt: settledAt))
+            case 4:
+                rows.append(
+                    LedgerRow(contact: contact, state: "failed", errorCode: code, parts: parts, sentAt: sentAt, settledAt: settledAt))
+            case 5:
+                rows.append(
+                    LedgerRow(contact: contact, state: "undelivered", errorCode: code, parts: parts, sentAt: sentAt, settledAt: settledAt))
             case 6: rows.append(LedgerRow(contact: contact, state: "sent", parts: parts, sentAt: sentAt))
             default: rows.append(LedgerRow(contact: contact, state: "delivered", parts: parts, sentAt: sentAt, settledAt: settledAt))
             }
@@ -103,13 +107,15 @@ private let measures = ["sent", "delivered", "undelivered", "failed", "replied",
         for fact in history.facts {
             let date = Date(timeIntervalSince1970: Double(fact.at.microseconds) / 1_000_000)
             let start = calendar.dateInterval(of: component, for: date)!.start
-            expected[Vocabulary.Instant(microseconds: Int64(start.timeIntervalSince1970 * 1_000_000)), default: [:]][fact.measure, default: 0] += 1
+            expected[Vocabulary.Instant(microseconds: Int64(start.timeIntervalSince1970 * 1_000_000)), default: [:]][
+                fact.measure, default: 0] += 1
         }
         let body = try site.get(target).json
         #expect(body["timezone"]?.string == zone && body["group"]?.string == group)
         let points = body["timeline"]?.array ?? []
         let at = points.compactMap { $0["at"]?.string.flatMap { Vocabulary.Instant(rfc3339: $0) } }
-        #expect(at == at.sorted() && Set(at).count == at.count && at.first == expected.keys.min() && at.last == expected.keys.max(), "\(group)")
+        #expect(
+            at == at.sorted() && Set(at).count == at.count && at.first == expected.keys.min() && at.last == expected.keys.max(), "\(group)")
         // Without gaps: each begins where the one before ends.
         for (earlier, later) in zip(at, at.dropFirst()) {
             let date = Date(timeIntervalSince1970: Double(earlier.microseconds) / 1_000_000)
@@ -117,7 +123,9 @@ private let measures = ["sent", "delivered", "undelivered", "failed", "replied",
             #expect(Double(later.microseconds) / 1_000_000 == end, "\(group)")
         }
         for (point, instant) in zip(points, at) {
-            for measure in measures { #expect(point[measure]?.integer == expected[instant]?[measure] ?? 0, "\(group) \(instant) \(measure)") }
+            for measure in measures {
+                #expect(point[measure]?.integer == expected[instant]?[measure] ?? 0, "\(group) \(instant) \(measure)")
+            }
         }
     }
 
@@ -129,10 +137,13 @@ private let measures = ["sent", "delivered", "undelivered", "failed", "replied",
             let empty = try site.get("/api/campaigns/\(campaign)/analytics").json
             #expect(empty["rates"]?.object?.count == 6 && empty["rates"]?.object?.allSatisfy { $0.value == .null } == true)
             #expect(empty["timeline"] == [] && empty["previous"] == .null && empty["recipients"] == 0)
-            for contact in contacts[0..<3] { try site.message(.sent(contact, at: frozenAt + 1, state: "delivered"), of: campaign, frozenAt: frozenAt) }
+            for contact in contacts[0..<3] {
+                try site.message(.sent(contact, at: frozenAt + 1, state: "delivered"), of: campaign, frozenAt: frozenAt)
+            }
             try site.message(.sent(contacts[3], at: frozenAt + 1), of: campaign, frozenAt: frozenAt)
             try site.message(
-                LedgerRow(contact: contacts[4], state: "failed", errorCode: 21211, parts: 1, settledAt: frozenAt), of: campaign, frozenAt: frozenAt)
+                LedgerRow(contact: contacts[4], state: "failed", errorCode: 21211, parts: 1, settledAt: frozenAt), of: campaign,
+                frozenAt: frozenAt)
             let rates = try site.get("/api/campaigns/\(campaign)/analytics").json["rates"]
             #expect(rates?["delivery_rate"]?.real == 0.75 && rates?["failure_rate"]?.real == 0.2 && rates?["reply_rate"]?.real == 0)
         }

@@ -10,7 +10,10 @@ import Vocabulary
     private func tell(_ site: AnalyticsSite, _ contact: ContactID, secondsAfter: Double, _ name: String = "bought") throws {
         let answer = try site.post(
             "/api/events",
-            ["contact": ["id": .string(contact.description)], "name": .string(name), "occurred_at": .string((sentAt + secondsAfter).description)])
+            [
+                "contact": ["id": .string(contact.description)], "name": .string(name),
+                "occurred_at": .string((sentAt + secondsAfter).description),
+            ])
         #expect(answer.status == 202)
     }
     private func converted(_ site: AnalyticsSite, _ campaign: CampaignID) throws -> Int {
@@ -35,7 +38,9 @@ import Vocabulary
         try withAnalytics { site in
             let contacts = try site.contacts(3)
             let campaign = try site.campaign(frozenAt: sentAt, goal: "bought")
-            try site.message(LedgerRow(contact: contacts[0], state: "skipped", skipReason: "no_consent", settledAt: sentAt), of: campaign, frozenAt: sentAt)
+            try site.message(
+                LedgerRow(contact: contacts[0], state: "skipped", skipReason: "no_consent", settledAt: sentAt), of: campaign,
+                frozenAt: sentAt)
             try site.message(LedgerRow(contact: contacts[1], state: "pending"), of: campaign, frozenAt: sentAt)
             for contact in contacts { try tell(site, contact, secondsAfter: 10) }
             #expect(try converted(site, campaign) == 0)
@@ -66,11 +71,17 @@ import Vocabulary
             let contacts = try site.contacts(40)
             var random = SystemRandomNumberGenerator()
             let campaigns = try (0..<3).map { index in
-                (id: try site.campaign(frozenAt: sentAt - Double(index), goal: ["bought", "looked", "bought"][index], windowSeconds: 600), frozenAt: sentAt - Double(index))
+                (
+                    id: try site.campaign(
+                        frozenAt: sentAt - Double(index), goal: ["bought", "looked", "bought"][index], windowSeconds: 600),
+                    frozenAt: sentAt - Double(index)
+                )
             }
             for campaign in campaigns {
                 for contact in contacts where Bool.random(using: &random) {
-                    try site.message(.sent(contact, at: sentAt + Double.random(in: 0...900, using: &random)), of: campaign.id, frozenAt: campaign.frozenAt)
+                    try site.message(
+                        .sent(contact, at: sentAt + Double.random(in: 0...900, using: &random)), of: campaign.id,
+                        frozenAt: campaign.frozenAt)
                 }
             }
             let events: [JSONValue] = (0..<300).map { _ in

@@ -56,7 +56,8 @@ import Vocabulary
             #expect(rejected.map { $0["index"]?.integer } == [1, 2, 3, 4])
             let first = rejected.map { $0["errors"]?.array?.first }
             let prefix = asArray ? "" : "/events"
-            #expect(first.map { $0?["pointer"]?.string } == ["\(prefix)/1/name", "/events/2/contact", "\(prefix)/3", "\(prefix)/4/occurred_at"])
+            #expect(
+                first.map { $0?["pointer"]?.string } == ["\(prefix)/1/name", "/events/2/contact", "\(prefix)/3", "\(prefix)/4/occurred_at"])
             #expect(first.map { $0?["code"]?.string } == ["required", "unknown_contact", "wrong_type", "out_of_range"])
             #expect(try stored(site) == 2)
         }
@@ -88,7 +89,8 @@ import Vocabulary
             let accepted = try inParallel(2) { _ in
                 try (0..<10).reduce(0) { sum, round in
                     let list = (0..<20).shuffled().map { event(["external_id": "c1"], key: "round \(round) \($0)") }
-                    return sum + (try responder.send("POST", "/api/events", token: token, json: .array(list)).json["accepted"]?.integer ?? 0)
+                    return sum
+                        + (try responder.send("POST", "/api/events", token: token, json: .array(list)).json["accepted"]?.integer ?? 0)
                 }
             }
             #expect(accepted.reduce(0, +) == 200)
@@ -116,8 +118,10 @@ import Vocabulary
         try withAnalytics { site in
             _ = try site.contacts(1)
             let headers = [("Idempotency-Key", "evening-batch")]
-            let first = try site.responder.send("POST", "/api/events", token: site.key.token, headers: headers, json: event(["external_id": "c1"]))
-            let second = try site.responder.send("POST", "/api/events", token: site.key.token, headers: headers, json: event(["external_id": "c1"]))
+            let first = try site.responder.send(
+                "POST", "/api/events", token: site.key.token, headers: headers, json: event(["external_id": "c1"]))
+            let second = try site.responder.send(
+                "POST", "/api/events", token: site.key.token, headers: headers, json: event(["external_id": "c1"]))
             #expect(first.status == 202 && second.body == first.body && second.header("Idempotency-Replayed") == "true")
             #expect(try stored(site) == 1)
         }

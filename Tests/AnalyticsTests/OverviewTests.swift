@@ -32,7 +32,8 @@ import Vocabulary
             try send(contacts[3..<5], daysAgo: 2, state: "sent")
             try send(contacts[5..<9], daysAgo: 9, state: "undelivered")
             let body = try site.get("/api/analytics/overview?range=7d").json
-            #expect(body["sent"] == 5 && body["delivered"] == 3 && body["recipients"] == 5 && body["contacts"] == 9 && body["campaigns"] == 2)
+            #expect(
+                body["sent"] == 5 && body["delivered"] == 3 && body["recipients"] == 5 && body["contacts"] == 9 && body["campaigns"] == 2)
             #expect(body["previous"]?["sent"] == 4 && body["previous"]?["undelivered"] == 4 && body["previous"]?["campaigns"] == 1)
             let points = body["timeline"]?.array ?? []
             #expect(points.count == 7 && points.last?["sent"] == 3 && points[4]["sent"] == 2)
@@ -52,7 +53,8 @@ import Vocabulary
             Count("failed", "30003", 2), Count("replied", "", 2),
         ])
         let rates = figures.body["rates"]
-        #expect(rates?["delivery_rate"] == 1.0 && rates?["failure_rate"] == 1.0 && rates?["reply_rate"] == 1.0 && rates?["click_rate"] == 0.0)
+        #expect(
+            rates?["delivery_rate"] == 1.0 && rates?["failure_rate"] == 1.0 && rates?["reply_rate"] == 1.0 && rates?["click_rate"] == 0.0)
         let late = Figures([Count("skipped", "opted_out", 5), Count("undelivered", "30003", 2)]).body["rates"]
         #expect(late?["delivery_rate"] == .null && late?["failure_rate"] == 1.0)
     }
@@ -60,7 +62,8 @@ import Vocabulary
     @Test func `figures of one's own are recorded and listed by name, newest first`() throws {
         try withAnalytics { site in
             for (name, value, at) in [("visits", 10, "2026-11-01"), ("visits", 12, "2026-11-02"), ("orders", 1, "2026-11-03")] {
-                let made = try site.post("/api/analytics", ["name": .string(name), "value": .integer(Int64(value)), "occurred_at": .string(at + "T00:00:00Z")])
+                let made = try site.post(
+                    "/api/analytics", ["name": .string(name), "value": .integer(Int64(value)), "occurred_at": .string(at + "T00:00:00Z")])
                 #expect(made.status == 201)
             }
             #expect(try site.post("/api/analytics", ["name": "visits", "value": "many"]).code == "wrong_type")

@@ -15,7 +15,8 @@ import Vocabulary
         let things = [
             "/api/contacts": try #require(contact["id"]?.string.flatMap { UUID($0) }), "/api/imports": imported,
             "/api/lists": try id(try site.send("POST", "/api/lists", json: ["name": "L"])),
-            "/api/suppressions": try id(try site.send("POST", "/api/suppressions", json: ["channel": "email", "address": "c@example.com"])),
+            "/api/suppressions": try id(
+                try site.send("POST", "/api/suppressions", json: ["channel": "email", "address": "c@example.com"])),
             "/api/segments": try id(try site.send("POST", "/api/segments", json: ["name": "All", "rule": ["match": ["all": []]]])),
         ]
         let walk = try RouteWalk(

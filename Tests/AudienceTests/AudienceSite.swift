@@ -17,7 +17,9 @@ struct AudienceSite {
     let token: String
 
     @discardableResult
-    func send(_ method: String, _ target: String, json: JSONValue? = nil, headers: [(String, String)] = [], as token: String? = nil) throws -> TestAnswer {
+    func send(_ method: String, _ target: String, json: JSONValue? = nil, headers: [(String, String)] = [], as token: String? = nil) throws
+        -> TestAnswer
+    {
         if let json { return try responder.send(method, target, token: token ?? self.token, headers: headers, json: json) }
         return try responder.send(method, target, token: token ?? self.token, headers: headers)
     }

@@ -5,9 +5,11 @@ import Testing
 @Suite struct HTTPClientTests {
     @Test func `a request arrives as it was made, and its answer comes back`() throws {
         try withServer({ _, _ in .send(answer(201, "{\"sid\":\"é\"}", "X-One: 1\r\nx-two:  2  \r\nX-Empty:\r\n")) }) { server in
-            let response = try HTTPClient().send(HTTPRequest(
-                "POST", server.url + "/a%2Fb?c='d", headers: [("Content-Type", "text/plain"), ("X-Empty", "")],
-                body: [0, 1, 255], user: "AC1", password: "p:w")).get()
+            let response = try HTTPClient().send(
+                HTTPRequest(
+                    "POST", server.url + "/a%2Fb?c='d", headers: [("Content-Type", "text/plain"), ("X-Empty", "")],
+                    body: [0, 1, 255], user: "AC1", password: "p:w")
+            ).get()
             let request = try #require(server.received.first)
             #expect(request.line == "POST /a%2Fb?c='d HTTP/1.1")
             #expect(request.body == [0, 1, 255])
@@ -35,7 +37,8 @@ import Testing
     @Test func `a large body goes out at once, without asking for 100 Continue`() throws {
         try withServer({ request, _ in .send(answer(200, "\(request.body.count)")) }) { server in
             let response = try HTTPClient().send(
-                HTTPRequest("POST", server.url + "/", body: [UInt8](repeating: 7, count: 3_000_000))).get()
+                HTTPRequest("POST", server.url + "/", body: [UInt8](repeating: 7, count: 3_000_000))
+            ).get()
             #expect(String(decoding: response.body, as: UTF8.self) == "3000000")
             #expect(server.received.first?.header("expect") == nil)
         }
@@ -73,9 +76,11 @@ import Testing
     @Test func `an answer beyond the limit is cut off, in its body and in its headers`() throws {
         let limits = HTTPLimits(responseBytes: 1000)
         try withServer({ _, number in
-            number == 0 ? .send(answer(200, String(repeating: "x", count: 1000)))
-                : number == 1 ? .send(answer(200, String(repeating: "x", count: 1001)))
-                : .send(answer(200, "", String(repeating: "X-Long: \(String(repeating: "y", count: 1000))\r\n", count: 100)))
+            number == 0
+                ? .send(answer(200, String(repeating: "x", count: 1000)))
+                : number == 1
+                    ? .send(answer(200, String(repeating: "x", count: 1001)))
+                    : .send(answer(200, "", String(repeating: "X-Long: \(String(repeating: "y", count: 1000))\r\n", count: 100)))
         }) { server in
             let client = HTTPClient(limits: limits)
             let whole = try client.send(HTTPRequest("GET", server.url + "/")).get()

@@ -175,7 +175,11 @@ private struct Ours: Error {}
                 try context.transaction { db in _ = try db.run(effect) }
                 return [:]
             }
-            let loop = WorkerLoop("counting") { _ in { _ = rounds.wrappingAdd(1, ordering: .relaxed); return 0.01 } }
+            let loop = WorkerLoop("counting") { _ in
+                {
+                    _ = rounds.wrappingAdd(1, ordering: .relaxed); return 0.01
+                }
+            }
             let workers = [Worker(configuration, [handler], [loop]), Worker(configuration, [handler], [])]
             for worker in workers { worker.start() }
             for number in 0..<90 { _ = try owner.enqueue(in: workspaces[number % 3]) }

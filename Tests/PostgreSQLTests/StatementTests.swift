@@ -13,7 +13,8 @@ private struct Person: RowDecodable, Equatable {
 }
 
 private enum SQL {
-    static let people = Statement<Person, Int>("""
+    static let people = Statement<Person, Int>(
+        """
         SELECT age, name FROM (VALUES ('Ada', 36), ('Grace', NULL)) people (name, age) WHERE coalesce(age, 0) >= $1 ORDER BY name
         """)
     static let nobody = Statement<Person>("SELECT 'x' AS name, 1 AS age WHERE false")

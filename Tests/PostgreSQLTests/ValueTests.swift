@@ -10,7 +10,9 @@ private func roundTrip<T: SQLEncodable & SQLDecodable & RowDecodable>(_ value: T
 }
 
 @Suite struct ValueTests {
-    static let texts = ["", "plain", "O'Brien", "tab\tnew\nline\r", "back\\slash", "\"quoted\"", "NULL", "{}", "a,b", "日本語 🎉", "\\x41", " "]
+    static let texts = [
+        "", "plain", "O'Brien", "tab\tnew\nline\r", "back\\slash", "\"quoted\"", "NULL", "{}", "a,b", "日本語 🎉", "\\x41", " ",
+    ]
 
     @Test(arguments: texts) func `text comes back as it went`(_ text: String) throws {
         #expect(try roundTrip(text, as: "text") == text)

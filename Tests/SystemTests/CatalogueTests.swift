@@ -13,7 +13,8 @@ private func found(_ sql: String, _ values: SQLValue...) throws -> [String] {
 }
 
 private func workspaceTables() throws -> [String] {
-    try found("""
+    try found(
+        """
         SELECT c.relname::text FROM pg_class c
          WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
            AND c.relname <> ALL ($1) ORDER BY 1
@@ -24,7 +25,8 @@ private func workspaceTables() throws -> [String] {
     @Test func `every table has a workspace, which is never NULL`() throws {
         let tables = try workspaceTables()
         #expect(tables.contains("contacts") && tables.contains("messages"))
-        let without = try found("""
+        let without = try found(
+            """
             SELECT name FROM unnest($1::text[]) name
              WHERE NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = name::regclass
                                AND a.attname = 'workspace_id' AND a.attnotnull)
@@ -33,12 +35,14 @@ private func workspaceTables() throws -> [String] {
     }
 
     @Test func `every table of a workspace forces row-level security, with the one policy for requests and workers`() throws {
-        let open = try found("""
+        let open = try found(
+            """
             SELECT c.relname::text FROM pg_class c
              WHERE c.oid = ANY ($1::regclass[]) AND NOT (c.relrowsecurity AND c.relforcerowsecurity)
             """, try workspaceTables().sqlValue)
         #expect(open == [])
-        let odd = try found("""
+        let odd = try found(
+            """
             SELECT name FROM unnest($1::text[]) name
              WHERE (SELECT array_agg(p.qual || ' / ' || coalesce(p.with_check, p.qual)) FROM pg_policies p
                      WHERE p.tablename = name AND p.roles && ARRAY['public', 'muster_responder', 'muster_worker']::name[])
@@ -48,7 +52,8 @@ private func workspaceTables() throws -> [String] {
     }
 
     @Test func `tables of no workspace give requests and workers nothing`() throws {
-        let granted = try found("""
+        let granted = try found(
+            """
             SELECT DISTINCT table_name::text FROM information_schema.role_table_grants
              WHERE table_schema = 'public' AND grantee IN ('PUBLIC', 'muster_responder', 'muster_worker')
                AND table_name = ANY ($1) AND table_name <> 'workspaces'
@@ -57,7 +62,8 @@ private func workspaceTables() throws -> [String] {
     }
 
     @Test func `partitions are reached through their parent only, where the policy is`() throws {
-        let granted = try found("""
+        let granted = try found(
+            """
             SELECT DISTINCT c.relname::text FROM pg_class c, aclexplode(c.relacl) g
              WHERE c.relispartition AND c.relkind = 'r' AND g.grantee <> c.relowner
             """)
@@ -65,7 +71,8 @@ private func workspaceTables() throws -> [String] {
     }
 
     @Test func `primary keys begin with the workspace, and unique keys hold it unless they are hashes of secrets`() throws {
-        let keys = try found("""
+        let keys = try found(
+            """
             SELECT c.relname::text FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
               JOIN pg_class t ON t.oid = i.indrelid
               JOIN pg_attribute w ON w.attrelid = t.oid AND w.attname = 'workspace_id'
@@ -78,7 +85,8 @@ private func workspaceTables() throws -> [String] {
     }
 
     @Test func `foreign keys between tables of a workspace hold it on both sides`() throws {
-        let keys = try found("""
+        let keys = try found(
+            """
             SELECT k.conrelid::regclass || '.' || k.conname FROM pg_constraint k
              WHERE k.contype = 'f' AND k.connamespace = 'public'::regnamespace AND k.conparentid = 0
                AND k.confrelid::regclass::text <> ALL ($1)
@@ -92,7 +100,8 @@ private func workspaceTables() throws -> [String] {
     }
 
     @Test func `functions with the owner's rights pin their search path, temporary tables last`() throws {
-        let loose = try found("""
+        let loose = try found(
+            """
             SELECT p.oid::regprocedure::text FROM pg_proc p
              WHERE p.pronamespace = 'public'::regnamespace AND p.prosecdef
                AND NOT coalesce(p.proconfig @> ARRAY['search_path=pg_catalog, public, pg_temp'], false)
@@ -101,7 +110,8 @@ private func workspaceTables() throws -> [String] {
     }
 
     @Test func `no function can be called by whoever comes along`() throws {
-        let open = try found("""
+        let open = try found(
+            """
             SELECT p.oid::regprocedure::text FROM pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) g
              WHERE p.pronamespace = 'public'::regnamespace AND g.grantee = 0
                AND p.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype)
@@ -110,7 +120,8 @@ private func workspaceTables() throws -> [String] {
     }
 
     @Test func `views name the workspace or run with their reader's rights`() throws {
-        let open = try found("""
+        let open = try found(
+            """
             SELECT c.relname::text FROM pg_class c
              WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('v', 'm')
                AND pg_get_viewdef(c.oid) NOT LIKE '%current_workspace()%'
@@ -120,7 +131,8 @@ private func workspaceTables() throws -> [String] {
     }
 
     @Test func `state columns are text with a CHECK`() throws {
-        let unchecked = try found("""
+        let unchecked = try found(
+            """
             SELECT a.attrelid::regclass || '.' || a.attname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
              WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
                AND a.attname IN ('state', 'status') AND a.attnum > 0 AND a.atttypid = 'text'::regtype

@@ -57,7 +57,9 @@ private func muster(_ arguments: [String], _ database: TestDatabase, input: Stri
         try withOwnDatabase { database throws in
             let user = try muster(["user", "create", "Ada@Example.com", "--name", "Ada"], database, input: "a long enough password\n")
             #expect(user.status == 0, "\(user.errors)")
-            #expect(try muster(["user", "create", "ada@example.com", "--name", "A"], database, input: "another password\n").errors.contains("already"))
+            #expect(
+                try muster(["user", "create", "ada@example.com", "--name", "A"], database, input: "another password\n").errors.contains(
+                    "already"))
             let workspace = try muster(["workspace", "create", "Demo", "--owner", "ada@example.com", "--plan", "unlimited"], database)
             #expect(workspace.status == 0, "\(workspace.errors)")
             let id = workspace.output.trimmingCharacters(in: .whitespacesAndNewlines)
@@ -80,7 +82,8 @@ private func muster(_ arguments: [String], _ database: TestDatabase, input: Stri
             #expect(made.status == 0, "\(made.errors)")
             let hash: String = try database.connect().value("SELECT password_hash FROM users")
             #expect(Password.verify("une cl\u{E9} assez longue", against: hash))
-            #expect(try muster(["user", "create", "b@example.com", "--name", "B"], database, input: "fourteen chars\n").errors.contains("15"))
+            #expect(
+                try muster(["user", "create", "b@example.com", "--name", "B"], database, input: "fourteen chars\n").errors.contains("15"))
         }
     }
 
@@ -89,7 +92,8 @@ private func muster(_ arguments: [String], _ database: TestDatabase, input: Stri
             let owner = try server.database.connect()
             let key = try owner.createAPIKey(in: owner.createWorkspace())
             let file = server.folder + "/contacts.csv"
-            try Data("email,name\na@example.com,Z\u{FC}rich\nb@example.com,".utf8 + [0x5A, 0xFC, 0x0A]).write(to: URL(fileURLWithPath: file))
+            try Data("email,name\na@example.com,Z\u{FC}rich\nb@example.com,".utf8 + [0x5A, 0xFC, 0x0A]).write(
+                to: URL(fileURLWithPath: file))
             let environment = ["MUSTER_URL": server.url, "MUSTER_API_KEY": key.token]
             let outcome = try muster(["import", file], server.database, environment)
             #expect(outcome.status == 1 && outcome.output.contains("2 rows: 1 created, 0 updated, 0 unchanged, 1 rejected"), "\(outcome)")
@@ -105,7 +109,9 @@ private func muster(_ arguments: [String], _ database: TestDatabase, input: Stri
             let wrong = try muster(["migrate"], database, ["MUSTER_THREADS": "many", "MUSTER_TREADS": "1"])
             #expect(wrong.status != 0)
             #expect(wrong.errors.contains("MUSTER_THREADS is \"many\"") && wrong.errors.contains("MUSTER_TREADS"))
-            #expect(try muster(["user", "create", "nobody", "--name", "N"], database, input: "a long enough password\n").errors.contains("not an e-mail"))
+            #expect(
+                try muster(["user", "create", "nobody", "--name", "N"], database, input: "a long enough password\n").errors.contains(
+                    "not an e-mail"))
             #expect(try muster(["user", "create", "a@example.com", "--name", "N"], database, input: "short\n").status != 0)
             #expect(try muster(["jobs", "retry", "1"], database).errors.contains("not the id"))
         }

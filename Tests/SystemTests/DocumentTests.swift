@@ -15,12 +15,15 @@ import Testing
             for operation in operations {
                 let target = operation.path.split(separator: "/")
                     .map { $0.hasPrefix("{") ? "018f0000-0000-7000-8000-000000000000" : String($0) }.reduce("") { $0 + "/" + $1 }
-                let answer = try operation.method == "GET" || operation.method == "DELETE"
+                let answer =
+                    try operation.method == "GET" || operation.method == "DELETE"
                     ? server.send(operation.method, target) : server.send(operation.method, target, json: [:])
                 if operation.path.hasPrefix("/api/") {
                     #expect(answer.status == 401, "\(operation.method) \(target): \(answer.status) \(answer.text)")
                 } else {
-                    #expect(![200, 404, 405, 500, 503].contains(answer.status), "\(operation.method) \(target): \(answer.status) \(answer.text)")
+                    #expect(
+                        ![200, 404, 405, 500, 503].contains(answer.status), "\(operation.method) \(target): \(answer.status) \(answer.text)"
+                    )
                 }
             }
         }
@@ -28,7 +31,8 @@ import Testing
 
     private func operations() throws -> [(method: String, path: String)] {
         let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath().deletingLastPathComponent().appendingPathComponent("muster")
+        process.executableURL = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath().deletingLastPathComponent()
+            .appendingPathComponent("muster")
         process.arguments = ["openapi"]
         process.environment = ["MUSTER_SEALING_KEY_FILE": "/dev/null"]
         let output = Pipe()

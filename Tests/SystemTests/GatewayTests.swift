@@ -41,7 +41,8 @@ import Testing
     @Test func `what nginx refuses by itself is a problem with the request's id`() throws {
         try withServer([.accounts]) { server in
             let absent = try server.send("GET", "/somewhere")
-            let large = try server.send("POST", "/auth/sign-in", contentType: "application/json", body: Array(repeating: 32, count: 1_100_000))
+            let large = try server.send(
+                "POST", "/auth/sign-in", contentType: "application/json", body: Array(repeating: 32, count: 1_100_000))
             let unanswered = try server.send("GET", "/api/contacts")
             for (answer, status, code) in [(absent, 404, "not_found"), (large, 413, "too_large"), (unanswered, 503, "unavailable")] {
                 #expect(answer.status == status && answer.code == code, "\(answer.text)")
@@ -65,7 +66,9 @@ import Testing
             let owner = try server.database.connect()
             let (mine, theirs) = (try owner.createWorkspace(), try owner.createWorkspace())
             let key = try owner.createAPIKey(in: mine)
-            func members(_ headers: [(String, String)]) throws -> Int { try server.send("GET", "/api/members", token: key.token, headers: headers).status }
+            func members(_ headers: [(String, String)]) throws -> Int {
+                try server.send("GET", "/api/members", token: key.token, headers: headers).status
+            }
             #expect(try members([("X-Workspace-Id", "\(theirs)")]) == 404)
             // An underscore is no dash: nginx drops what only looks like a header of ours.
             #expect(try members([("X_Workspace_Id", "\(theirs)"), ("Proxy", "http://evil.example")]) == 200)

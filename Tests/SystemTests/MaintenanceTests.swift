@@ -40,7 +40,9 @@ private func chore(_ name: String, _ database: TestDatabase) throws -> (status: 
             let workspace = try db.createWorkspace()
             // As if nobody had made partitions for months.
             for table in ["messages", "receipts"] {
-                try db.execute("DO $$ DECLARE p text; BEGIN FOR p IN SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = '\(table)'::regclass AND inhrelid <> '\(table)_default'::regclass LOOP EXECUTE 'DROP TABLE ' || p; END LOOP; END $$")
+                try db.execute(
+                    "DO $$ DECLARE p text; BEGIN FOR p IN SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = '\(table)'::regclass AND inhrelid <> '\(table)_default'::regclass LOOP EXECUTE 'DROP TABLE ' || p; END LOOP; END $$"
+                )
             }
             try db.runDynamic(
                 """
@@ -49,7 +51,8 @@ private func chore(_ name: String, _ database: TestDatabase) throws -> (status: 
                   FROM unnest(ARRAY[now(), date_trunc('month', now()) + interval '40 days', now() - interval '400 days']) at
                 """, [workspace.sqlValue])
             try db.runDynamic(
-                "INSERT INTO receipts (workspace_id, sender_id, sid, status, body) VALUES ($1, uuid_v7(), 'SM', 'sent', '')", [workspace.sqlValue])
+                "INSERT INTO receipts (workspace_id, sender_id, sid, status, body) VALUES ($1, uuid_v7(), 'SM', 'sent', '')",
+                [workspace.sqlValue])
             let (status, log) = try chore("partitions", database)
             #expect(status == 0, "\(log)")
             #expect(try db.value("SELECT count(*) FROM messages_default", as: Int.self) == 1)
@@ -57,7 +60,9 @@ private func chore(_ name: String, _ database: TestDatabase) throws -> (status: 
             #expect(try db.value("SELECT count(*) FROM receipts_default", as: Int.self) == 0)
             #expect(try db.value("SELECT sum(messages)::int FROM campaign_stats WHERE measure = 'frozen'", as: Int.self) == 3)
             // What a partition has by itself: triggers and indexes.
-            let refusal = try #require(throws: PostgresError.self) { try db.execute("UPDATE messages SET state = 'started' WHERE created_at = (SELECT max(created_at) FROM messages)") }
+            let refusal = try #require(throws: PostgresError.self) {
+                try db.execute("UPDATE messages SET state = 'started' WHERE created_at = (SELECT max(created_at) FROM messages)")
+            }
             #expect(refusal.constraint == "message_follows_its_states")
             let plain = try db.value("SELECT to_char(now() AT TIME ZONE 'UTC', '\"messages_\"YYYY_MM')", as: String.self)
             let indexes: Int = try db.value("SELECT count(*) FROM pg_index WHERE indrelid = $1::regclass", plain.sqlValue)

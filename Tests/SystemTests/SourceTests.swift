@@ -55,7 +55,9 @@ func sources() throws -> [(path: String, text: String)] {
         for (path, text) in try sources() {
             guard let own = features.first(where: { path.hasPrefix($0 + "/") }) else { continue }
             for other in features where other != own {
-                #expect(text.range(of: #"(?m)^\s*(internal |public )?import \#(other)\b"#, options: .regularExpression) == nil, "\(path) imports \(other)")
+                #expect(
+                    text.range(of: #"(?m)^\s*(internal |public )?import \#(other)\b"#, options: .regularExpression) == nil,
+                    "\(path) imports \(other)")
             }
         }
     }

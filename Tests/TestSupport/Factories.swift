@@ -19,20 +19,25 @@ public struct TestKey: Sendable {
 }
 
 private enum FactorySQL {
-    static let workspace = Statement<WorkspaceID, String, String, String, String?, JSONValue>("""
+    static let workspace = Statement<WorkspaceID, String, String, String, String?, JSONValue>(
+        """
         INSERT INTO workspaces (name, timezone, plan, default_country, settings)
         VALUES ($1, $2, $3, $4, $5) RETURNING id
         """)
-    static let user = Statement<UserID, String, String, String>("""
+    static let user = Statement<UserID, String, String, String>(
+        """
         INSERT INTO users (email, name, password_hash) VALUES ($1, $2, $3) RETURNING id
         """)
-    static let member = Statement<Int, WorkspaceID, UserID, String>("""
+    static let member = Statement<Int, WorkspaceID, UserID, String>(
+        """
         INSERT INTO members (workspace_id, user_id, role) VALUES ($1, $2, $3)
         """)
-    static let session = Statement<Int, [UInt8], UserID>("""
+    static let session = Statement<Int, [UInt8], UserID>(
+        """
         INSERT INTO sessions (token_hash, user_id) VALUES ($1, $2)
         """)
-    static let key = Statement<APIKeyID, WorkspaceID, String, String, [UInt8], [String]>("""
+    static let key = Statement<APIKeyID, WorkspaceID, String, String, [UInt8], [String]>(
+        """
         INSERT INTO api_keys (workspace_id, name, prefix, secret_hash, scopes) VALUES ($1, $2, $3, $4, $5) RETURNING id
         """)
 }

@@ -75,7 +75,8 @@ public struct RouteWalk {
             func expect(_ status: Int, _ who: String, token: String?, headers: [(String, String)] = []) throws {
                 let answer = try send(route, path, token, headers)
                 if answer.status != status {
-                    complaints.append("\(route.method.rawValue) \(route.path) as \(who): \(answer.status) \(answer.code ?? ""), expected \(status)")
+                    complaints.append(
+                        "\(route.method.rawValue) \(route.path) as \(who): \(answer.status) \(answer.code ?? ""), expected \(status)")
                 }
             }
             try expect(401, "nobody", token: nil)
@@ -104,7 +105,8 @@ public struct RouteWalk {
     private func send(_ route: Route, _ path: String, _ token: String?, _ headers: [(String, String)]) throws -> TestAnswer {
         let name = "\(route.method.rawValue) \(route.path)"
         if let (type, body) = raw[name] {
-            return try responder.send(route.method.rawValue, path, token: token, headers: headers, contentType: type, body: Array(body.utf8))
+            return try responder.send(
+                route.method.rawValue, path, token: token, headers: headers, contentType: type, body: Array(body.utf8))
         }
         guard let body = bodies[name] ?? route.body.map(sample) else {
             return try responder.send(route.method.rawValue, path, token: token, headers: headers)

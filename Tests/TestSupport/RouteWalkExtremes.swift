@@ -28,7 +28,9 @@ extension RouteWalk {
                 for value in extremes(member.schema) {
                     var changed = body
                     changed[member.name] = value
-                    check(try responder.send(route.method.rawValue, path, token: token, json: .object(changed)), "\(member.name) = \(value.text)")
+                    check(
+                        try responder.send(route.method.rawValue, path, token: token, json: .object(changed)),
+                        "\(member.name) = \(value.text)")
                 }
             }
         }
@@ -40,31 +42,48 @@ extension RouteWalk {
         case .string(_, _, let format?, _):
             switch format {
             case "uuid": [.string(UUID.v7().description), "00000000-0000-0000-0000-000000000000", "FFFFFFFF-FFFF-FFFF-FFFF-FFFFFFFFFFFF"]
-            case "date-time": ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999999Z", "0001-01-01T00:00:00+23:59", "2016-12-31T23:59:60Z"]
+            case "date-time":
+                ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999999Z", "0001-01-01T00:00:00+23:59", "2016-12-31T23:59:60Z"]
             case "date": ["0001-01-01", "9999-12-31"]
-            case "email": [.string(String(repeating: "x", count: 64) + "@" + String(repeating: "y", count: 60) + ".example"), "\u{FC}@\u{FC}.example"]
+            case "email":
+                [
+                    .string(String(repeating: "x", count: 64) + "@" + String(repeating: "y", count: 60) + ".example"),
+                    "\u{FC}@\u{FC}.example",
+                ]
             case "e164": ["+1000000", "+999999999999999"]
             default: ["https://", .string("https://" + String(repeating: "x", count: 300))]
             }
         case .string(_, let most, nil, let choices):
             choices.isEmpty
                 ? ["x", "\u{1F600}", "'"].map { .string(String(repeating: $0, count: min(most, 100_000))) }
-                    + ["", " ", "%_\\%", "\"'\\\n\t\u{7F}\u{2028}", "{{", "\u{301}\u{200D}\u{FEFF}", "NaN", "infinity", "-1"].filter { $0.unicodeScalars.count <= most }.map { .string($0) }
+                    + ["", " ", "%_\\%", "\"'\\\n\t\u{7F}\u{2028}", "{{", "\u{301}\u{200D}\u{FEFF}", "NaN", "infinity", "-1"].filter {
+                        $0.unicodeScalars.count <= most
+                    }.map { .string($0) }
                 : choices.map { .string($0) }
         case .integer(let range): [.integer(Int64(range.lowerBound)), .integer(Int64(range.upperBound))]
         case .number: [0, -1, 1e308, -1e308, 5e-324, 1e19, .integer(.max)]
         case .boolean: [true, false]
         case .array(let element, _, let most):
             [.array(Array(repeating: extremes(element).first ?? 1, count: most))] + extremes(element).map { [$0] }
-        case .map: [[:], ["": 1], ["a.b": [:]], ["'\"\\": ["\u{1F600}": [.null, 1e308, true, ["x": "y"]]]], [.init(repeating: "k", count: 5000): "v"]]
-        case .any: [.null, [], [:], 1e308, .string(String(repeating: "x", count: 100_000)), [[[[[1]]]]], ["match": [:]], ["conditions": [[:], 1, .null]]]
-        case .object(let members): [sample(schema)] + members.flatMap { member in
-            extremes(member.schema).map { value in
-                var object = sample(schema).object ?? [:]
-                object[member.name] = value
-                return .object(object)
-            }
-        }
+        case .map:
+            [
+                [:], ["": 1], ["a.b": [:]], ["'\"\\": ["\u{1F600}": [.null, 1e308, true, ["x": "y"]]]],
+                [.init(repeating: "k", count: 5000): "v"],
+            ]
+        case .any:
+            [
+                .null, [], [:], 1e308, .string(String(repeating: "x", count: 100_000)), [[[[[1]]]]], ["match": [:]],
+                ["conditions": [[:], 1, .null]],
+            ]
+        case .object(let members):
+            [sample(schema)]
+                + members.flatMap { member in
+                    extremes(member.schema).map { value in
+                        var object = sample(schema).object ?? [:]
+                        object[member.name] = value
+                        return .object(object)
+                    }
+                }
         case .nullable(let inner): [.null] + extremes(inner)
         case .described(let inner, _, _): extremes(inner)
         case .oneOf(let schemas): schemas.flatMap(extremes)

@@ -41,7 +41,9 @@ extension RouteWalk {
             guard let schema = route.body, let body, raw[name] == nil else { continue }
             expect(415, nil, "a body of another type", try self.send(route, path, Array(body.text.utf8), "text/plain"))
             expect(400, "json_syntax", "a broken body", try self.send(route, path, Array("{\"a\":".utf8), "application/json"))
-            expect(400, "json_too_deep", "a deep body", try self.send(route, path, Array(String(repeating: "[", count: 99).utf8), "application/json"))
+            expect(
+                400, "json_too_deep", "a deep body",
+                try self.send(route, path, Array(String(repeating: "[", count: 99).utf8), "application/json"))
             guard case .object(let members) = schema, let object = body.object else { continue }
             expect(422, "wrong_type", "an array", try send(path, json: []))
             for (change, code, member) in changes(of: members, in: object) {
@@ -115,7 +117,8 @@ extension RouteWalk {
     private func wrongText(_ schema: Schema) -> String? {
         switch schema {
         case .string(_, _, let format?, _): format == "uri" ? nil : "x"
-        case .string(_, let most, nil, let choices): choices.isEmpty ? (most < 4000 ? String(repeating: "x", count: most + 1) : nil) : "no-such"
+        case .string(_, let most, nil, let choices):
+            choices.isEmpty ? (most < 4000 ? String(repeating: "x", count: most + 1) : nil) : "no-such"
         case .integer, .number, .boolean: "x"
         case .nullable(let inner), .described(let inner, _, _): wrongText(inner)
         default: nil

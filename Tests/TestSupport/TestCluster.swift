@@ -51,7 +51,8 @@ final class TestCluster: Sendable {
     /// - Parameter mode: `fast` ends sessions and writes a checkpoint; `immediate` is a crash, and the start a recovery.
     func restart(_ mode: String) throws {
         guard let folder else { throw TestSupportError("not our cluster") }
-        let command = "PATH=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -1):$PATH\n"
+        let command =
+            "PATH=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -1):$PATH\n"
             + "exec pg_ctl restart -s -w -t 60 -m \(mode) -D \(folder)/data -l \(folder)/log"
         try runToEnd(
             ["/usr/bin/env", "-C", "/"] + asPostgres + ["sh", "-c", command], environment: ["PATH": "/usr/bin:/bin:/usr/sbin:/sbin"],

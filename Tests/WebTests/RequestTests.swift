@@ -8,11 +8,13 @@ import Vocabulary
 import Web
 
 private enum NoteSQL {
-    static let insert = Statement<JSONText, String>("""
+    static let insert = Statement<JSONText, String>(
+        """
         INSERT INTO recorded_metrics (workspace_id, name, value) VALUES (current_workspace(), $1, 1)
         RETURNING json_build_object('id', id, 'name', name)
         """)
-    static let page = Statement<PageRow, TimestampText, UUID, Int>("""
+    static let page = Statement<PageRow, TimestampText, UUID, Int>(
+        """
         SELECT json_build_object('name', name), occurred_at, id FROM recorded_metrics
          WHERE workspace_id = current_workspace() AND (occurred_at, id) < ($1::timestamptz, $2::uuid)
          ORDER BY occurred_at DESC, id DESC LIMIT $3
@@ -30,38 +32,50 @@ private struct Note: BodyDecodable {
 
 /// The least feature: notes, kept in a table that there is anyhow.
 private let noteRoutes: [Route] = [
-    .get("/api/notes", { call in
-        let paging = try call.paging()
-        return try call.page(
-            NoteSQL.page, paging, try paging.after(0, from: TimestampText.infinity),
-            try paging.after(1, from: UUID(high: .max, low: .max)), paging.fetchLimit)
-    }, needs: .readAnalytics, query: QueryParameter.paging, "List"),
-    .post("/api/notes", { call in
-        let note = try call.body(Note.self)
-        let made = try call.transaction { db in try db.one(NoteSQL.insert, note.name) }
-        return .created(made, at: "/api/notes")
-    }, needs: .writeEvents, body: Note.schema, "Add"),
-    .post("/api/notes/fail", { call in
-        try call.transaction { db in
-            _ = try db.one(NoteSQL.insert, "lost")
-            throw Problem.conflict("wrong_state", "It may not be.")
-        }
-    }, needs: .writeEvents, "Adds and fails"),
-    .get("/api/notes/slow", { call in
-        try call.read(timeoutSeconds: 0.1) { db in
-            _ = try db.one(NoteSQL.nap, 30)
-            return .noContent
-        }
-    }, needs: .readAnalytics, "Takes too long"),
-    .post("/api/notes/long", { call in
-        .created(try call.transaction { db in try db.one(NoteSQL.insert, "long") }, at: "/api/notes")
-    }, needs: .writeEvents, query: [QueryParameter("why", .string(max: 8000), "A long story")], "Adds one"),
-    .post("/api/notes/slow", { call in
-        try call.transaction(timeoutSeconds: 0.1) { db in
-            _ = try db.one(NoteSQL.nap, 30)
-            return .noContent
-        }
-    }, needs: .writeEvents, query: [QueryParameter("why", .string(max: 8000), "A long story")], "Takes too long"),
+    .get(
+        "/api/notes",
+        { call in
+            let paging = try call.paging()
+            return try call.page(
+                NoteSQL.page, paging, try paging.after(0, from: TimestampText.infinity),
+                try paging.after(1, from: UUID(high: .max, low: .max)), paging.fetchLimit)
+        }, needs: .readAnalytics, query: QueryParameter.paging, "List"),
+    .post(
+        "/api/notes",
+        { call in
+            let note = try call.body(Note.self)
+            let made = try call.transaction { db in try db.one(NoteSQL.insert, note.name) }
+            return .created(made, at: "/api/notes")
+        }, needs: .writeEvents, body: Note.schema, "Add"),
+    .post(
+        "/api/notes/fail",
+        { call in
+            try call.transaction { db in
+                _ = try db.one(NoteSQL.insert, "lost")
+                throw Problem.conflict("wrong_state", "It may not be.")
+            }
+        }, needs: .writeEvents, "Adds and fails"),
+    .get(
+        "/api/notes/slow",
+        { call in
+            try call.read(timeoutSeconds: 0.1) { db in
+                _ = try db.one(NoteSQL.nap, 30)
+                return .noContent
+            }
+        }, needs: .readAnalytics, "Takes too long"),
+    .post(
+        "/api/notes/long",
+        { call in
+            .created(try call.transaction { db in try db.one(NoteSQL.insert, "long") }, at: "/api/notes")
+        }, needs: .writeEvents, query: [QueryParameter("why", .string(max: 8000), "A long story")], "Adds one"),
+    .post(
+        "/api/notes/slow",
+        { call in
+            try call.transaction(timeoutSeconds: 0.1) { db in
+                _ = try db.one(NoteSQL.nap, 30)
+                return .noContent
+            }
+        }, needs: .writeEvents, query: [QueryParameter("why", .string(max: 8000), "A long story")], "Takes too long"),
     .get("/api/limited", { _ in .noContent }, needs: .anyone, limit: .signIn, "Ten a minute"),
 ]
 
@@ -95,8 +109,9 @@ private func withSite(_ variables: [String: String] = [:], _ body: (Site) throws
             #expect(answer.status == 422)
             #expect(answer.header("content-type") == "application/problem+json")
             let faults = answer.json["errors"]?.array ?? []
-            #expect(Set(faults.map { ($0["pointer"]?.string ?? "") + " " + ($0["code"]?.string ?? "") })
-                == ["/name required", "/size out_of_range", "/colour unknown_member"])
+            #expect(
+                Set(faults.map { ($0["pointer"]?.string ?? "") + " " + ($0["code"]?.string ?? "") })
+                    == ["/name required", "/size out_of_range", "/colour unknown_member"])
             #expect(answer.json["request_id"]?.string == answer.header("x-request-id"))
             #expect(try site.count() == 0)
         }
@@ -108,7 +123,8 @@ private func withSite(_ variables: [String: String] = [:], _ body: (Site) throws
     ])
     func `a body that is not what was expected says where`(body: String, code: String, status: Int) throws {
         try withSite { site throws in
-            let answer = try site.responder.send("POST", "/api/notes", token: site.token, contentType: "application/json", body: Array(body.utf8))
+            let answer = try site.responder.send(
+                "POST", "/api/notes", token: site.token, contentType: "application/json", body: Array(body.utf8))
             #expect(answer.status == status && answer.code == code, "\(answer.text)")
         }
     }
@@ -162,7 +178,8 @@ private func withSite(_ variables: [String: String] = [:], _ body: (Site) throws
             let second = try site.owner.createWorkspace()
             try site.owner.execute("INSERT INTO members (workspace_id, user_id, role) VALUES ('\(second)', '\(person.id)', 'viewer')")
             #expect(try site.responder.send("GET", "/api/notes", token: person.token).code == "workspace_required")
-            #expect(try site.responder.send("GET", "/api/notes", token: person.token, headers: [("X-Workspace-Id", "\(second)")]).status == 200)
+            #expect(
+                try site.responder.send("GET", "/api/notes", token: person.token, headers: [("X-Workspace-Id", "\(second)")]).status == 200)
         }
     }
 
@@ -187,7 +204,8 @@ private func withSite(_ variables: [String: String] = [:], _ body: (Site) throws
     @Test func `a cursor of another list, or one that was touched, is refused`() throws {
         try withSite { site throws in
             for n in 0..<3 { _ = try site.add("n\(n)") }
-            let cursor = try site.responder.send("GET", "/api/notes?limit=1", token: site.token).json["pagination"]?["next_cursor"]?.string ?? ""
+            let cursor =
+                try site.responder.send("GET", "/api/notes?limit=1", token: site.token).json["pagination"]?["next_cursor"]?.string ?? ""
             let flipped = (cursor.first == "A" ? "B" : "A") + cursor.dropFirst()
             for bad in [flipped, "x", ""] {
                 #expect(try site.responder.send("GET", "/api/notes?cursor=\(bad)", token: site.token).code == "bad_cursor")
@@ -221,7 +239,8 @@ private func withSite(_ variables: [String: String] = [:], _ body: (Site) throws
             // Nothing that compresses: an index takes 2.7 kB.
             let why = Random.bytes(3000).map { String($0, radix: 16) }.joined()
             let started = Instant.now()
-            let answer = try site.responder.send("POST", "/api/notes/slow?why=\(why)", token: site.token, headers: [("Idempotency-Key", "k")])
+            let answer = try site.responder.send(
+                "POST", "/api/notes/slow?why=\(why)", token: site.token, headers: [("Idempotency-Key", "k")])
             #expect(answer.code == "unavailable" && Instant.now().seconds(since: started) < 3, "\(answer.text)")
             let added = try site.responder.send(
                 "POST", "/api/notes/long?why=\(why)", token: site.token, headers: [("Idempotency-Key", "k")])
@@ -247,7 +266,10 @@ private func withSite(_ variables: [String: String] = [:], _ body: (Site) throws
         try withSite { site throws in
             let key = [("Idempotency-Key", "k")]
             for _ in 0..<2 {
-                #expect(try site.responder.send("POST", "/api/notes/fail", token: site.token, headers: key, contentType: "application/json", body: [123, 125]).code == "wrong_state")
+                #expect(
+                    try site.responder.send(
+                        "POST", "/api/notes/fail", token: site.token, headers: key, contentType: "application/json", body: [123, 125]
+                    ).code == "wrong_state")
             }
             #expect(try site.count() == 0)
             #expect(try site.owner.value("SELECT count(*) FROM idempotency_keys", as: Int.self) == 0)
@@ -290,7 +312,9 @@ private func withSite(_ variables: [String: String] = [:], _ body: (Site) throws
 
     @Test func `only configured origins may read, and a cookie needs a known origin to write`() throws {
         try withSite(["MUSTER_ALLOWED_ORIGINS": "https://app.example.com"]) { site throws in
-            func preflight(_ origin: String) throws -> TestAnswer { try site.responder.send("OPTIONS", "/api/notes", headers: [("Origin", origin)]) }
+            func preflight(_ origin: String) throws -> TestAnswer {
+                try site.responder.send("OPTIONS", "/api/notes", headers: [("Origin", origin)])
+            }
             #expect(try preflight("https://app.example.com").header("access-control-allow-origin") == "https://app.example.com")
             #expect(try preflight("https://evil.example.com").header("access-control-allow-origin") == nil)
             let person = try site.owner.createUser("owner", in: site.workspace)

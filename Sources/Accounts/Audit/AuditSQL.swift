@@ -3,7 +3,8 @@ internal import Vocabulary
 internal import Web
 
 enum AuditSQL {
-    static let page = Statement<PageRow, TimestampText, UUID, Int>("""
+    static let page = Statement<PageRow, TimestampText, UUID, Int>(
+        """
         SELECT json_build_object('id', id, 'occurred_at', rfc3339(occurred_at), 'user_id', actor_user_id,
                                  'api_key_id', actor_api_key_id, 'action', action, 'subject_type', subject_type,
                                  'subject_id', subject_id, 'details', details, 'request_id', request_id),
@@ -15,7 +16,8 @@ enum AuditSQL {
          LIMIT $3
         """)
 
-    static let pageOfSubject = Statement<PageRow, TimestampText, UUID, Int, UUID>("""
+    static let pageOfSubject = Statement<PageRow, TimestampText, UUID, Int, UUID>(
+        """
         SELECT json_build_object('id', id, 'occurred_at', rfc3339(occurred_at), 'user_id', actor_user_id,
                                  'api_key_id', actor_api_key_id, 'action', action, 'subject_type', subject_type,
                                  'subject_id', subject_id, 'details', details, 'request_id', request_id),

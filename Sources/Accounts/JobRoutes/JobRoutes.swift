@@ -6,25 +6,30 @@ internal import Vocabulary
 public import Web
 
 public let jobRoutes: [Route] = [
-    .get("/api/jobs", listJobs, needs: .readJobs, query: QueryParameter.paging + [
-        QueryParameter("state", .string(oneOf: ["queued", "running", "succeeded", "failed", "cancelled"]), "Only jobs in this state")
-    ], "One page of jobs, newest first"),
+    .get(
+        "/api/jobs", listJobs, needs: .readJobs,
+        query: QueryParameter.paging + [
+            QueryParameter("state", .string(oneOf: ["queued", "running", "succeeded", "failed", "cancelled"]), "Only jobs in this state")
+        ], "One page of jobs, newest first"),
     .get("/api/jobs/{id}", readJob, needs: .readJobs, "A job: how far it is, and what came of it"),
     .post("/api/jobs/{id}/cancel", cancelJob, needs: .manageJobs, "Ask a job to stop at its next safe place"),
 ]
 
 private enum JobListSQL {
-    static let page = Statement<PageRow, TimestampText, JobID, Int>("""
+    static let page = Statement<PageRow, TimestampText, JobID, Int>(
+        """
         SELECT job_json(j), j.created_at, j.id FROM jobs j
          WHERE j.workspace_id = current_workspace() AND (j.created_at, j.id) < ($1::timestamptz, $2::uuid)
          ORDER BY j.created_at DESC, j.id DESC LIMIT $3
         """)
-    static let pageInState = Statement<PageRow, TimestampText, JobID, Int, String>("""
+    static let pageInState = Statement<PageRow, TimestampText, JobID, Int, String>(
+        """
         SELECT job_json(j), j.created_at, j.id FROM jobs j
          WHERE j.workspace_id = current_workspace() AND (j.created_at, j.id) < ($1::timestamptz, $2::uuid) AND j.state = $4
          ORDER BY j.created_at DESC, j.id DESC LIMIT $3
         """)
-    static let read = Statement<JSONText, JobID>("""
+    static let read = Statement<JSONText, JobID>(
+        """
         SELECT job_json(j) FROM jobs j WHERE j.workspace_id = current_workspace() AND j.id = $1
         """)
 }

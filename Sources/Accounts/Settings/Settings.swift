@@ -8,8 +8,9 @@ struct SettingsChange: BodyDecodable {
     let settings: JSONObject
 
     private static let stored: [Member] = [
-        .optional("consent_mode", .string(oneOf: ["opt_in", "opt_out"]),
-                  "Whether silence means no (opt_in) or yes (opt_out, where the law allows it)"),
+        .optional(
+            "consent_mode", .string(oneOf: ["opt_in", "opt_out"]),
+            "Whether silence means no (opt_in) or yes (opt_out, where the law allows it)"),
         .optional("retention_days_audit", .integer(1...3650), "Days after which audit entries are deleted"),
         .optional("retention_days_receipts", .integer(1...3650), "Days after which raw provider callbacks are deleted"),
     ]

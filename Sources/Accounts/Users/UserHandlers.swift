@@ -14,8 +14,9 @@ func signUp(_ call: Call) throws -> Response {
     let session = NewSession(call)
     let account = try call.db.transaction { db in
         try checkTimezone(draft.workspace.timezone, db)
-        guard let made = try db.first(
-            UserSQL.signUp, draft.email, draft.name, hash, draft.workspace.name, draft.workspace.timezone, draft.workspace.country)
+        guard
+            let made = try db.first(
+                UserSQL.signUp, draft.email, draft.name, hash, draft.workspace.name, draft.workspace.timezone, draft.workspace.country)
         else { throw Problem.conflict("email_taken", "There is a user with this address; sign in.") }
         try auditCreation(of: made.workspace, by: made.user, call, db)
         try session.begin(for: made.user, db)

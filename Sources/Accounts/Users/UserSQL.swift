@@ -4,20 +4,24 @@ internal import Vocabulary
 
 enum UserSQL {
     /// No row: the address is taken.
-    static let signUp = Statement<SignedUp, String, String, String, String, String, String?>("""
+    static let signUp = Statement<SignedUp, String, String, String, String, String, String?>(
+        """
         SELECT user_id, workspace_id FROM sign_up($1, $2, $3, $4, $5, $6)
         """)
 
-    static let passwordOf = Statement<StoredPassword, String>("""
+    static let passwordOf = Statement<StoredPassword, String>(
+        """
         SELECT user_id, password_hash FROM password_of($1)
         """)
 
-    static let setPasswordHash = Statement<Bool, UserID, String>("""
+    static let setPasswordHash = Statement<Bool, UserID, String>(
+        """
         SELECT set_password_hash($1, $2) IS NOT NULL
         """)
 
     /// The person and their workspaces, as sign-up, sign-in and `GET /auth/user` show them.
-    static let account = Statement<JSONValue, UserID>("""
+    static let account = Statement<JSONValue, UserID>(
+        """
         SELECT json_build_object(
                    'user', json_build_object('id', p.id, 'email', p.email, 'name', p.name, 'created_at', rfc3339(p.created_at)),
                    'workspaces', coalesce(

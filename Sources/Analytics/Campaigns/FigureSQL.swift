@@ -3,7 +3,8 @@ internal import PostgreSQL
 internal import Vocabulary
 
 enum FigureSQL {
-    static let campaign = Statement<Count, CampaignID>("""
+    static let campaign = Statement<Count, CampaignID>(
+        """
         SELECT measure, reason, sum(messages)::bigint AS messages, sum(parts)::bigint AS parts
           FROM campaign_stats
          WHERE workspace_id = current_workspace() AND campaign_id = $1
@@ -17,7 +18,8 @@ enum FigureSQL {
         """)
 
     /// Of all campaigns, from one instant to another; both begin a quarter of an hour.
-    static let period = Statement<Count, Instant, Instant>("""
+    static let period = Statement<Count, Instant, Instant>(
+        """
         SELECT measure, reason, sum(messages)::bigint AS messages, sum(parts)::bigint AS parts
           FROM campaign_stats
          WHERE workspace_id = current_workspace() AND slot >= $1 AND slot < $2
@@ -30,12 +32,14 @@ enum FigureSQL {
          ORDER BY measure, reason
         """)
 
-    static let exists = Statement<Bool, CampaignID>("""
+    static let exists = Statement<Bool, CampaignID>(
+        """
         SELECT EXISTS (SELECT FROM campaigns WHERE workspace_id = current_workspace() AND id = $1)
         """)
 
     /// The campaign on the same segment before this one; without one, none: another audience compares nothing.
-    static let before = Statement<CampaignID, CampaignID>("""
+    static let before = Statement<CampaignID, CampaignID>(
+        """
         SELECT p.id FROM campaigns c
           JOIN campaigns p ON p.workspace_id = c.workspace_id AND p.segment_id = c.segment_id AND p.channel = c.channel
                           AND p.frozen_at < c.frozen_at

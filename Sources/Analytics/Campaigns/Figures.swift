@@ -35,7 +35,8 @@ struct Figures: Sendable {
     /// As every report shows them. `recipients` is the whole audience: what was skipped or still waits is part of it.
     var body: JSONObject {
         var body: JSONObject = ["recipients": JSONValue(total("frozen")), "skipped": skipped]
-        for measure in ["waiting", "sent", "delivered", "undelivered", "failed", "unknown", "replied", "clicked", "opted_out", "converted"] {
+        for measure in ["waiting", "sent", "delivered", "undelivered", "failed", "unknown", "replied", "clicked", "opted_out", "converted"]
+        {
             body[measure] = JSONValue(total(measure))
         }
         body["parts"] = JSONValue(counts.reduce(0) { $0 + ($1.measure == "sent" ? $1.parts : 0) })
@@ -55,9 +56,10 @@ struct Figures: Sendable {
     private var failures: JSONValue {
         var codes: [String: Int] = [:]
         for count in counts where ["failed", "undelivered"].contains(count.measure) { codes[count.reason, default: 0] += count.count }
-        return .array(codes.filter { $0.value != 0 }.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.map {
-            ["code": Int64($0.key).map { .integer($0) } ?? .null, "count": JSONValue($0.value)]
-        })
+        return .array(
+            codes.filter { $0.value != 0 }.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.map {
+                ["code": Int64($0.key).map { .integer($0) } ?? .null, "count": JSONValue($0.value)]
+            })
     }
 
     /// Fractions of what was handed over. `null` where nothing was: that is not a rate of 0. A period also has what came

@@ -54,14 +54,16 @@ struct EventBatch {
 
     /// `{"index":3,"errors":[{"pointer","code","detail"}]}`, in the order of the batch.
     var rejections: JSONValue {
-        .array(rejected.sorted { $0.index < $1.index }.map { rejected in
-            [
-                "index": JSONValue(rejected.index),
-                "errors": .array(rejected.faults.map {
-                    ["pointer": .string($0.pointer), "code": .string($0.code), "detail": .string($0.detail)]
-                }),
-            ]
-        })
+        .array(
+            rejected.sorted { $0.index < $1.index }.map { rejected in
+                [
+                    "index": JSONValue(rejected.index),
+                    "errors": .array(
+                        rejected.faults.map {
+                            ["pointer": .string($0.pointer), "code": .string($0.code), "detail": .string($0.detail)]
+                        }),
+                ]
+            })
     }
 }
 

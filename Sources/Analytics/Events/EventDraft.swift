@@ -29,11 +29,13 @@ struct EventDraft {
     let dedupeKey: String?
 
     static let schema: Schema = .object([
-        .required("contact", .object([
-            .optional("id", .string(format: "uuid"), "Our id"), .optional("external_id", .string(min: 1, max: 255), "Yours"),
-            .optional("email", .string(max: 254, format: "email"), "Any case"),
-            .optional("phone", .string(max: 20, format: "e164"), "E.164"),
-        ]), "Who did it: exactly one of these"),
+        .required(
+            "contact",
+            .object([
+                .optional("id", .string(format: "uuid"), "Our id"), .optional("external_id", .string(min: 1, max: 255), "Yours"),
+                .optional("email", .string(max: 254, format: "email"), "Any case"),
+                .optional("phone", .string(max: 20, format: "e164"), "E.164"),
+            ]), "Who did it: exactly one of these"),
         .required("name", .string(min: 1, max: 200), "What: `order.placed`"),
         .optional("occurred_at", .string(format: "date-time"), "Now when absent; at most an hour ahead"),
         .optional("properties", .map(.any, max: 100), "What else there is to say of it"),

@@ -45,7 +45,8 @@ enum EventSQL {
     /// Resolves contacts, drops what is repeated and inserts the rest, in one statement. Of equal keys in a batch the
     /// first counts; against a batch at the same moment, whoever commits first. Keys are taken in their order, so that
     /// two batches never wait for each other in a circle.
-    static let record = Statement<RecordedEvent, JSONText>("""
+    static let record = Statement<RecordedEvent, JSONText>(
+        """
         WITH told AS MATERIALIZED (
                 SELECT e.n, e.name, e.occurred_at, e.properties, e.dedupe_key,
                        CASE WHEN e.id IS NOT NULL THEN
@@ -80,7 +81,8 @@ enum EventSQL {
          ORDER BY t.n
         """)
 
-    static let attribute = Statement<Int, [ContactID], [String], [Instant]>("""
+    static let attribute = Statement<Int, [ContactID], [String], [Instant]>(
+        """
         SELECT attribute_conversions($1, $2, $3)
         """)
 }

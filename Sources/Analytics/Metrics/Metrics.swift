@@ -36,20 +36,23 @@ func listMetrics(_ call: Call) throws -> Response {
 }
 
 private enum MetricSQL {
-    static let insert = Statement<JSONText, String, Double, Instant>("""
+    static let insert = Statement<JSONText, String, Double, Instant>(
+        """
         INSERT INTO recorded_metrics (workspace_id, name, value, occurred_at)
         VALUES (current_workspace(), $1, $2, $3)
         RETURNING json_build_object('id', id, 'name', name, 'value', value, 'occurred_at', rfc3339(occurred_at))
         """)
 
-    static let page = Statement<PageRow, TimestampText, UUID, Int>("""
+    static let page = Statement<PageRow, TimestampText, UUID, Int>(
+        """
         SELECT json_build_object('id', id, 'name', name, 'value', value, 'occurred_at', rfc3339(occurred_at)), occurred_at, id
           FROM recorded_metrics
          WHERE workspace_id = current_workspace() AND (occurred_at, id) < ($1::timestamptz, $2::uuid)
          ORDER BY occurred_at DESC, id DESC LIMIT $3
         """)
 
-    static let named = Statement<PageRow, TimestampText, UUID, Int, String>("""
+    static let named = Statement<PageRow, TimestampText, UUID, Int, String>(
+        """
         SELECT json_build_object('id', id, 'name', name, 'value', value, 'occurred_at', rfc3339(occurred_at)), occurred_at, id
           FROM recorded_metrics
          WHERE workspace_id = current_workspace() AND name = $4 AND (occurred_at, id) < ($1::timestamptz, $2::uuid)

@@ -56,7 +56,8 @@ struct OverviewPeriod: RowDecodable {
 
 enum OverviewSQL {
     /// Counted on the calendar: a day with a change of clocks has 23 or 25 hours and is a day.
-    static let period = Statement<OverviewPeriod, Instant, Int>("""
+    static let period = Statement<OverviewPeriod, Instant, Int>(
+        """
         SELECT (today - make_interval(days => 2 * $2 - 1)) AT TIME ZONE timezone AS before,
                (today - make_interval(days => $2 - 1)) AT TIME ZONE timezone AS starts,
                (today + interval '1 day') AT TIME ZONE timezone AS ends
@@ -64,12 +65,14 @@ enum OverviewSQL {
                   FROM workspaces WHERE id = current_workspace()) AS local
         """)
 
-    static let contacts = Statement<Int>("""
+    static let contacts = Statement<Int>(
+        """
         SELECT count(*) FROM contacts WHERE workspace_id = current_workspace()
         """)
 
     /// Campaigns whose audience was frozen in the period.
-    static let campaigns = Statement<Int, Instant, Instant>("""
+    static let campaigns = Statement<Int, Instant, Instant>(
+        """
         SELECT count(*) FROM campaigns
          WHERE workspace_id = current_workspace() AND frozen_at >= $1 AND frozen_at < $2
         """)

@@ -3,29 +3,36 @@ internal import Vocabulary
 internal import Web
 
 enum ConsentSQL {
-    static let ledger = Statement<PageRow, String?, EventID, Int>("""
+    static let ledger = Statement<PageRow, String?, EventID, Int>(
+        """
         SELECT consent_json(e), e.id FROM consent_events e
          WHERE e.workspace_id = current_workspace() AND ($1::text IS NULL OR e.channel = $1) AND e.id < $2
          ORDER BY e.id DESC LIMIT $3
         """)
-    static let ledgerOfContact = Statement<PageRow, ContactID, String?, EventID, Int>("""
+    static let ledgerOfContact = Statement<PageRow, ContactID, String?, EventID, Int>(
+        """
         SELECT consent_json(e), e.id FROM consent_events e
          WHERE e.workspace_id = current_workspace() AND e.contact_id = $1 AND ($2::text IS NULL OR e.channel = $2) AND e.id < $3
          ORDER BY e.id DESC LIMIT $4
         """)
-    static let event = Statement<JSONText, EventID>("""
+    static let event = Statement<JSONText, EventID>(
+        """
         SELECT consent_json(e) FROM consent_events e WHERE e.workspace_id = current_workspace() AND e.id = $1
         """)
-    static let record = Statement<EventID, ContactID, String, String, String, String?, JSONText, Instant>("""
+    static let record = Statement<EventID, ContactID, String, String, String, String?, JSONText, Instant>(
+        """
         SELECT record_consent($1, $2, $3, $4, $5, $6::jsonb, $7)
         """)
-    static let addresses = Statement<Addresses, ContactID>("""
+    static let addresses = Statement<Addresses, ContactID>(
+        """
         SELECT email, phone FROM contacts WHERE workspace_id = current_workspace() AND id = $1 FOR SHARE
         """)
-    static let state = Statement<String, ContactID, String>("""
+    static let state = Statement<String, ContactID, String>(
+        """
         SELECT state FROM consents WHERE workspace_id = current_workspace() AND contact_id = $1 AND channel = $2
         """)
-    static let states = Statement<JSONText, ContactID>("""
+    static let states = Statement<JSONText, ContactID>(
+        """
         SELECT json_object_agg(h.channel, json_build_object(
                    'address', h.address, 'state', coalesce(k.state, 'unknown'), 'source', k.source,
                    'at', rfc3339(k.occurred_at), 'suppressed', s.reason))
@@ -36,10 +43,12 @@ enum ConsentSQL {
          WHERE c.workspace_id = current_workspace() AND c.id = $1
         HAVING count(*) > 0
         """)
-    static let suppress = Statement<Bool, String, String>("""
+    static let suppress = Statement<Bool, String, String>(
+        """
         SELECT suppress($1, $2, 'opt_out', 'consent') IS NULL
         """)
-    static let lift = Statement<Int, String, String>("""
+    static let lift = Statement<Int, String, String>(
+        """
         DELETE FROM suppressions
          WHERE workspace_id = current_workspace() AND channel = $1 AND address = $2 AND reason = 'opt_out' AND source = 'consent'
         """)

@@ -5,11 +5,13 @@ internal import Vocabulary
 internal import Web
 
 private enum ExportSQL {
-    static let next = Statement<ExportRow, ContactID, Int>("""
+    static let next = Statement<ExportRow, ContactID, Int>(
+        """
         SELECT c.id, contact_json(c) FROM contacts c
          WHERE c.workspace_id = current_workspace() AND c.id > $1 ORDER BY c.id LIMIT $2
         """)
-    static let keys = Statement<String>("""
+    static let keys = Statement<String>(
+        """
         SELECT substr(key, 12) FROM fields WHERE workspace_id = current_workspace() ORDER BY key
         """)
 }
@@ -63,11 +65,12 @@ private func cells(_ contact: JSONValue, _ keys: [String]) -> [String] {
         case .some(let other): other.text
         }
     }
-    return exportColumns.map { text(contact[$0]) } + keys.map { key in
-        var value = contact["attributes"]
-        for part in key.split(separator: ".") { value = value?[String(part)] }
-        return text(value)
-    }
+    return exportColumns.map { text(contact[$0]) }
+        + keys.map { key in
+            var value = contact["attributes"]
+            for part in key.split(separator: ".") { value = value?[String(part)] }
+            return text(value)
+        }
 }
 
 /// One line of RFC 4180. A cell that a spreadsheet would take for a formula is prefixed by an apostrophe, unless it
@@ -75,7 +78,9 @@ private func cells(_ contact: JSONValue, _ keys: [String]) -> [String] {
 func csvLine(_ cells: [String]) -> String {
     cells.map { cell in
         var cell = cell
-        if let first = cell.utf8.first, [61, 64, 9, 10, 13].contains(first) || ([43, 45].contains(first) && !isDecimal(Array(cell.utf8)[...])) {
+        if let first = cell.utf8.first,
+            [61, 64, 9, 10, 13].contains(first) || ([43, 45].contains(first) && !isDecimal(Array(cell.utf8)[...]))
+        {
             cell = "'" + cell
         }
         guard cell.utf8.contains(where: { [34, 44, 10, 13].contains($0) }) else { return cell }

@@ -3,7 +3,8 @@ internal import Vocabulary
 internal import Web
 
 enum ContactSQL {
-    static let page = Statement<PageRow, TimestampText, ContactID, Int>("""
+    static let page = Statement<PageRow, TimestampText, ContactID, Int>(
+        """
         SELECT contact_json(c), c.created_at, c.id
           FROM contacts c
          WHERE c.workspace_id = current_workspace() AND (c.created_at, c.id) < ($1::timestamptz, $2)
@@ -11,7 +12,8 @@ enum ContactSQL {
          LIMIT $3
         """)
 
-    static let filtered = Statement<PageRow, TimestampText, ContactID, Int, String?, String?>("""
+    static let filtered = Statement<PageRow, TimestampText, ContactID, Int, String?, String?>(
+        """
         SELECT contact_json(c), c.created_at, c.id
           FROM contacts c
          WHERE c.workspace_id = current_workspace() AND (c.created_at, c.id) < ($1::timestamptz, $2)
@@ -21,7 +23,8 @@ enum ContactSQL {
         """)
 
     /// `$4` is a LIKE pattern whose own wildcards are escaped.
-    static let search = Statement<PageRow, TimestampText, ContactID, Int, String, String?, String?>("""
+    static let search = Statement<PageRow, TimestampText, ContactID, Int, String, String?, String?>(
+        """
         SELECT contact_json(c), c.created_at, c.id
           FROM search_contacts($4, $1::timestamptz, $2, $5, $6, $3) c
          WHERE c.workspace_id = current_workspace()
@@ -29,7 +32,8 @@ enum ContactSQL {
         """)
 
     /// By what identifies a contact, so at most one row: all that are given must hold.
-    static let find = Statement<PageRow, String?, String?, String?, String?, String?, Int>("""
+    static let find = Statement<PageRow, String?, String?, String?, String?, String?, Int>(
+        """
         SELECT contact_json(c), c.created_at, c.id
           FROM contacts c
          WHERE c.workspace_id = current_workspace() AND (c.external_id = $1 OR c.email = $2 OR c.phone = $3)
@@ -39,20 +43,24 @@ enum ContactSQL {
          LIMIT $6
         """)
 
-    static let read = Statement<StoredContact, ContactID>("""
+    static let read = Statement<StoredContact, ContactID>(
+        """
         SELECT contact_json(c), c.version FROM contacts c WHERE c.workspace_id = current_workspace() AND c.id = $1
         """)
 
     /// Not FOR UPDATE: that would wait for every calculation that the contact just entered a segment by.
-    static let lock = Statement<Int, ContactID>("""
+    static let lock = Statement<Int, ContactID>(
+        """
         SELECT c.version FROM contacts c WHERE c.workspace_id = current_workspace() AND c.id = $1 FOR NO KEY UPDATE
         """)
 
-    static let country = Statement<String?>("""
+    static let country = Statement<String?>(
+        """
         SELECT default_country FROM workspaces WHERE id = current_workspace()
         """)
 
-    static let insert = Statement<StoredContact, JSONText, [String], JSONText>("""
+    static let insert = Statement<StoredContact, JSONText, [String], JSONText>(
+        """
         INSERT INTO contacts AS c (workspace_id, ordinal, external_id, email, phone, name, first_name, last_name, status,
                                    timezone, country, tags, attributes)
         SELECT current_workspace(), take_ordinals(1) + 1, n.external_id, n.email, n.phone, n.name, n.first_name,
@@ -63,7 +71,8 @@ enum ContactSQL {
         """)
 
     /// Members that `$2` lacks stay as they are: it has only those that are written.
-    static let update = Statement<StoredContact, ContactID, JSONText, [String]?, JSONText>("""
+    static let update = Statement<StoredContact, ContactID, JSONText, [String]?, JSONText>(
+        """
         UPDATE contacts AS c
            SET external_id = CASE WHEN $2::jsonb ? 'external_id' THEN $2::jsonb ->> 'external_id' ELSE c.external_id END,
                email = CASE WHEN $2::jsonb ? 'email' THEN $2::jsonb ->> 'email' ELSE c.email END,
@@ -81,15 +90,18 @@ enum ContactSQL {
         RETURNING contact_json(c), c.version
         """)
 
-    static let delete = Statement<Int, ContactID>("""
+    static let delete = Statement<Int, ContactID>(
+        """
         DELETE FROM contacts WHERE workspace_id = current_workspace() AND id = $1
         """)
 
-    static let noteFields = Statement<Bool, [String], [Int]>("""
+    static let noteFields = Statement<Bool, [String], [Int]>(
+        """
         SELECT note_fields($1, $2) IS NULL
         """)
 
-    static let zoneExists = Statement<Bool, String>("""
+    static let zoneExists = Statement<Bool, String>(
+        """
         SELECT EXISTS (SELECT FROM pg_timezone_names WHERE name = $1)
         """)
 }

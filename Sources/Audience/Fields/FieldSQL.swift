@@ -4,7 +4,8 @@ internal import Web
 enum FieldSQL {
     /// Built-in fields come from us as `$1` and `$2`. Examples are of the newest 200 contacts: enough to recognise a
     /// field by, and the same cost however many contacts there are.
-    static let page = Statement<PageRow, [String], [String], Int, String, Int>("""
+    static let page = Statement<PageRow, [String], [String], Int, String, Int>(
+        """
         WITH known AS (
                 SELECT 1 AS rank, b.key, b.type, true AS is_built_in, false AS is_declared, NULL::text AS label, 0 AS version,
                        NULL::timestamptz AS first_seen_at
@@ -25,7 +26,8 @@ enum FieldSQL {
           FROM listed l ORDER BY l.rank, l.key
         """)
 
-    static let read = Statement<StoredField, [String], [String], String>("""
+    static let read = Statement<StoredField, [String], [String], String>(
+        """
         WITH known AS (
             SELECT b.key, b.type, true AS is_built_in, false AS is_declared, NULL::text AS label, 0 AS version,
                    NULL::timestamptz AS first_seen_at
@@ -38,19 +40,23 @@ enum FieldSQL {
                k.version
           FROM known k
         """)
-    static let lock = Statement<Int, String>("""
+    static let lock = Statement<Int, String>(
+        """
         SELECT version FROM fields WHERE workspace_id = current_workspace() AND key = $1 FOR UPDATE
         """)
-    static let declare = Statement<Int, String, String, String?>("""
+    static let declare = Statement<Int, String, String, String?>(
+        """
         INSERT INTO fields AS f (workspace_id, key, type, is_declared, label) VALUES (current_workspace(), $1, $2, true, $3)
         ON CONFLICT (workspace_id, key) DO UPDATE
            SET type = excluded.type, is_declared = true, label = excluded.label, updated_at = now(), version = f.version + 1
         """)
     /// Every type at once is what no value can be: none was seen.
-    static let forgetUnseen = Statement<Int, String>("""
+    static let forgetUnseen = Statement<Int, String>(
+        """
         DELETE FROM fields WHERE workspace_id = current_workspace() AND key = $1 AND may_be = 31
         """)
-    static let undeclare = Statement<Int, String>("""
+    static let undeclare = Statement<Int, String>(
+        """
         UPDATE fields SET type = discovered_type(may_be), is_declared = false, label = NULL, updated_at = now(),
                           version = version + 1
          WHERE workspace_id = current_workspace() AND key = $1 AND is_declared

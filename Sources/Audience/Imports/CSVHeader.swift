@@ -41,7 +41,8 @@ struct CSVHeaderReader {
         try (0..<row.count).map { index in
             guard let name = String(validating: row[index], as: UTF8.self) else {
                 throw CSVUnreadable(
-                    code: "wrong_encoding", detail: "The header is not UTF-8; it looks like Windows-1252 or Latin-1. Save the file as UTF-8.")
+                    code: "wrong_encoding",
+                    detail: "The header is not UTF-8; it looks like Windows-1252 or Latin-1. Save the file as UTF-8.")
             }
             return storedText(name) ?? ""
         }

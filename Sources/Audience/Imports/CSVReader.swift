@@ -219,7 +219,8 @@ public struct CSVReader {
                     try endLine(&index, row, faulty)
                 } else if againPlace != nil, !isFirstRow {
                     // More likely that the quote was never meant to be open than that a later line's belongs to it.
-                    let rest = try giveUp("text_after_quote", "The quote opened in line \(quoteLine) closes in the middle of a later cell.", faulty)
+                    let rest = try giveUp(
+                        "text_after_quote", "The quote opened in line \(quoteLine) closes in the middle of a later cell.", faulty)
                     return (rest ?? []) + piece[index...]
                 } else {
                     refuse("text_after_quote", "Behind a closing quote stands text; a quote inside a quoted cell is written twice.")

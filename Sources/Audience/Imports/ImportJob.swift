@@ -55,7 +55,8 @@ private final class ImportJob {
         counts = stored.counts
         let header = try ImportJob.header(context, id)
         let mapping = try ImportMapping(header: header.names, mapping: stored.mapping?.object)
-        let zones = mapping.columns.contains { $0.target == .text("timezone") }
+        let zones =
+            mapping.columns.contains { $0.target == .text("timezone") }
             ? Set(try context.transaction { db in try db.all(ImportSQL.zones) }) : []
         builder = RowBuilder(mapping, country: stored.country, zones: zones)
         batch = ImportBatch(slotCount: builder.slotCount)
@@ -175,7 +176,13 @@ private final class ImportJob {
                 continue
             }
             counts.rows += 1 + merged.count
-            if created.contains(line) { counts.created += 1 } else if updated.contains(line) { counts.updated += 1 } else { counts.unchanged += 1 }
+            if created.contains(line) {
+                counts.created += 1
+            } else if updated.contains(line) {
+                counts.updated += 1
+            } else {
+                counts.unchanged += 1
+            }
             for later in merged {
                 let isChange = later.changed && (created.contains(line) || updated.contains(line))
                 if isChange { counts.updated += 1 } else { counts.unchanged += 1 }

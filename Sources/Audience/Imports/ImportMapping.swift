@@ -34,7 +34,8 @@ public struct ImportMapping: Sendable {
             switch mapping?[name] {
             case .some(.string(let field)):
                 guard let mapped = ImportMapping.target(field) else {
-                    throw CSVUnreadable(code: "unknown_field", detail: "The column \(quoted(name)) is mapped to \(quoted(field)), which is no field.")
+                    throw CSVUnreadable(
+                        code: "unknown_field", detail: "The column \(quoted(name)) is mapped to \(quoted(field)), which is no field.")
                 }
                 target = mapped
             case .some: target = nil
@@ -43,7 +44,8 @@ public struct ImportMapping: Sendable {
                     throw CSVUnreadable(code: "empty_column_name", detail: "Column \(columns.count + 1) has no name.")
                 }
                 let similar = plain(name)
-                target = ImportMapping.target(name)
+                target =
+                    ImportMapping.target(name)
                     ?? (header.contains(similar) ? nil : ImportMapping.target(similar)) ?? .attribute(attributeKey(name))
             }
             if let target, !seen.insert(target).inserted {

@@ -4,43 +4,53 @@ internal import Vocabulary
 internal import Web
 
 enum ImportSQL {
-    static let create = Statement<ImportID, String?, [String], ListID?, UserID?>("""
+    static let create = Statement<ImportID, String?, [String], ListID?, UserID?>(
+        """
         INSERT INTO imports (workspace_id, default_country, consent, list_id, created_by)
         VALUES (current_workspace(), coalesce($1, (SELECT default_country FROM workspaces WHERE id = current_workspace())), $2, $3, $4)
         RETURNING id
         """)
-    static let addChunk = Statement<Int, ImportID, Int, [UInt8]>("""
+    static let addChunk = Statement<Int, ImportID, Int, [UInt8]>(
+        """
         INSERT INTO import_chunks (workspace_id, import_id, seq, data) VALUES (current_workspace(), $1, $2, $3)
         """)
-    static let begin = Statement<Int, ImportID, JobID, Int, JSONValue?>("""
+    static let begin = Statement<Int, ImportID, JobID, Int, JSONValue?>(
+        """
         UPDATE imports SET job_id = $2, bytes = $3, mapping = $4 WHERE workspace_id = current_workspace() AND id = $1
         """)
-    static let listExists = Statement<Bool, ListID>("""
+    static let listExists = Statement<Bool, ListID>(
+        """
         SELECT EXISTS (SELECT FROM lists WHERE workspace_id = current_workspace() AND id = $1)
         """)
-    static let read = Statement<StoredImport, ImportID>("""
+    static let read = Statement<StoredImport, ImportID>(
+        """
         SELECT mapping, default_country, consent, list_id, bytes, next_byte, next_line, row_count, created_count,
                updated_count, unchanged_count, rejected_count
           FROM imports WHERE workspace_id = current_workspace() AND id = $1
         """)
     /// Moves the import on, in the transaction that writes its rows.
-    static let advance = Statement<Int, ImportID, Int, Int, Int, Int, Int, Int, Int>("""
+    static let advance = Statement<Int, ImportID, Int, Int, Int, Int, Int, Int, Int>(
+        """
         UPDATE imports SET next_byte = $2, next_line = $3, row_count = $4, created_count = $5, updated_count = $6,
                            unchanged_count = $7, rejected_count = $8
          WHERE workspace_id = current_workspace() AND id = $1
         """)
-    static let chunk = Statement<[UInt8], ImportID, Int>("""
+    static let chunk = Statement<[UInt8], ImportID, Int>(
+        """
         SELECT data FROM import_chunks WHERE workspace_id = current_workspace() AND import_id = $1 AND seq = $2
         """)
-    static let dropChunks = Statement<Int, ImportID>("""
+    static let dropChunks = Statement<Int, ImportID>(
+        """
         DELETE FROM import_chunks WHERE workspace_id = current_workspace() AND import_id = $1
         """)
-    static let addErrors = Statement<Int, ImportID, JSONText>("""
+    static let addErrors = Statement<Int, ImportID, JSONText>(
+        """
         INSERT INTO import_errors (workspace_id, import_id, line, column_name, code, detail)
         SELECT current_workspace(), $1, e.line, e."column", e.code, e.detail
           FROM json_to_recordset($2::json) AS e (line bigint, "column" text, code text, detail text)
         """)
-    static let page = Statement<PageRow, TimestampText, ImportID, Int>("""
+    static let page = Statement<PageRow, TimestampText, ImportID, Int>(
+        """
         SELECT json_build_object('id', i.id, 'job_id', i.job_id, 'bytes', i.bytes, 'mapping', i.mapping, 'default_country', i.default_country,
                                  'consent', i.consent, 'list_id', i.list_id, 'state', j.state, 'progress', j.progress,
                                  'result', j.result, 'problem', j.problem, 'created_at', rfc3339(i.created_at)),
@@ -49,14 +59,16 @@ enum ImportSQL {
          WHERE i.workspace_id = current_workspace() AND (i.created_at, i.id) < ($1::timestamptz, $2)
          ORDER BY i.created_at DESC, i.id DESC LIMIT $3
         """)
-    static let one = Statement<JSONText, ImportID>("""
+    static let one = Statement<JSONText, ImportID>(
+        """
         SELECT json_build_object('id', i.id, 'job_id', i.job_id, 'bytes', i.bytes, 'mapping', i.mapping, 'default_country', i.default_country,
                                  'consent', i.consent, 'list_id', i.list_id, 'state', j.state, 'progress', j.progress,
                                  'result', j.result, 'problem', j.problem, 'created_at', rfc3339(i.created_at))
           FROM imports i LEFT JOIN jobs j ON j.workspace_id = i.workspace_id AND j.id = i.job_id
          WHERE i.workspace_id = current_workspace() AND i.id = $1
         """)
-    static let errors = Statement<RowError, ImportID, Int, Int>("""
+    static let errors = Statement<RowError, ImportID, Int, Int>(
+        """
         SELECT line, column_name, code, detail FROM import_errors
          WHERE workspace_id = current_workspace() AND import_id = $1 AND line > $2
          ORDER BY line LIMIT $3
@@ -81,7 +93,8 @@ enum ImportSQL {
 
     /// Finds each row's contact by external id, else by e-mail, else by phone; and rows that would take an address or
     /// an id from somebody else, or make their contact's attributes too large.
-    static let match = Statement<Int>("""
+    static let match = Statement<Int>(
+        """
         UPDATE import_rows r
            SET contact_id = coalesce(x.id, e.id, p.id),
                fault = CASE
@@ -97,13 +110,15 @@ enum ImportSQL {
           LEFT JOIN contacts p ON p.workspace_id = current_workspace() AND p.phone = s.phone
          WHERE r.line = s.line AND (x.id IS NOT NULL OR e.id IS NOT NULL OR p.id IS NOT NULL)
         """)
-    static let faults = Statement<BatchFault>("""
+    static let faults = Statement<BatchFault>(
+        """
         SELECT line, fault FROM import_rows WHERE fault IS NOT NULL ORDER BY line
         """)
 
     /// Cells that are empty write nothing; a row that says nothing new writes nothing.
     /// - Returns: the lines of rows that changed their contact.
-    static let update = Statement<Int>("""
+    static let update = Statement<Int>(
+        """
         UPDATE contacts c
            SET external_id = coalesce(r.external_id, c.external_id), email = coalesce(r.email, c.email),
                phone = coalesce(r.phone, c.phone), name = coalesce(r.name, c.name),
@@ -127,7 +142,8 @@ enum ImportSQL {
         """)
 
     /// - Returns: the lines of rows that made a contact.
-    static let insert = Statement<Int>("""
+    static let insert = Statement<Int>(
+        """
         WITH fresh AS (SELECT r.*, row_number() OVER (ORDER BY r.line) AS n FROM import_rows r WHERE r.contact_id IS NULL),
              taken AS MATERIALIZED (SELECT take_ordinals(count(*)) AS base FROM fresh HAVING count(*) > 0),
              made AS (
@@ -140,7 +156,8 @@ enum ImportSQL {
         """)
 
     /// Opts in whoever can be reached there and has said nothing yet.
-    static let consent = Statement<Int, String, ImportID>("""
+    static let consent = Statement<Int, String, ImportID>(
+        """
         SELECT record_first_consents(
             ARRAY(SELECT c.id FROM import_rows r
                     JOIN contacts c ON c.workspace_id = current_workspace() AND c.id = coalesce(r.contact_id, r.new_id)
@@ -148,7 +165,8 @@ enum ImportSQL {
             $1, 'opted_in', 'import', jsonb_build_object('import_id', $2::uuid))
         """)
 
-    static let addToList = Statement<Int, ListID>("""
+    static let addToList = Statement<Int, ListID>(
+        """
         INSERT INTO list_members (workspace_id, list_id, contact_id)
         SELECT current_workspace(), $1::uuid, coalesce(r.contact_id, r.new_id) FROM import_rows r WHERE r.fault IS NULL
         ON CONFLICT DO NOTHING

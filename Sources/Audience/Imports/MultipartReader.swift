@@ -28,7 +28,8 @@ struct MultipartReader {
         buffer += piece
         while true {
             switch state {
-            case .done: buffer.removeAll()
+            case .done:
+                buffer.removeAll()
                 return
             case .preamble, .content:
                 guard let found = find(boundary) else {

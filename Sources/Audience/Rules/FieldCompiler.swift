@@ -49,7 +49,8 @@ extension RuleCompiler {
     ) -> String {
         let careful = texts.contains(where: mayBeJSON)
         let text = fold(careful ? value.text : value.looseText, sensitive)
-        let test = patterns.count == 1
+        let test =
+            patterns.count == 1
             ? "\(text) LIKE \(fold(bind(patterns[0], "text"), sensitive))"
             : "\(text) LIKE \(all ? "ALL" : "ANY") (\(foldAll(patterns, sensitive)))"
         // What is inside an array or an object is not text of this field.

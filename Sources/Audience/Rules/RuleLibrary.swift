@@ -5,7 +5,8 @@ internal import Vocabulary
 
 private enum RuleSQL {
     /// Of what the rule mentions, what exists; and the workspace's zone and the clock.
-    static let mentioned = Statement<Mention, [String], [UUID], [UUID], [String]>("""
+    static let mentioned = Statement<Mention, [String], [UUID], [UUID], [String]>(
+        """
         SELECT 'workspace' AS kind, id::text AS name, timezone AS value FROM workspaces WHERE id = current_workspace()
         UNION ALL
         SELECT 'now', '', rfc3339(clock_timestamp())
@@ -18,7 +19,8 @@ private enum RuleSQL {
         UNION ALL
         SELECT 'zone', name, '' FROM pg_timezone_names WHERE cardinality($4::text[]) > 0 AND name = ANY ($4::text[])
         """)
-    static let pattern = Statement<Bool, String>("""
+    static let pattern = Statement<Bool, String>(
+        """
         SELECT '' ~ $1
         """)
 }

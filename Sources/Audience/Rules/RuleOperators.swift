@@ -14,7 +14,8 @@ extension RuleParser {
         case .text: any + texts
         case .email: any + texts + ["domain_is"]
         case .phone: any + texts + ["country_is"]
-        case .number, .money: any + ["is", "is_not", "is_any_of", "less_than", "at_most", "more_than", "at_least", "between", "not_between"]
+        case .number, .money:
+            any + ["is", "is_not", "is_any_of", "less_than", "at_most", "more_than", "at_least", "between", "not_between"]
         case .boolean: any + ["is_true", "is_false"]
         case .date, .time:
             any + ["on", "not_on", "before", "after", "between", "within", "not_within", "anniversary_within", "day_of_week_is", "hour_is"]
@@ -69,7 +70,9 @@ extension RuleParser {
         let operation = leaf["op"]?.string ?? ""
         if ["is_true", "is_false"].contains(operation) { return .boolean }
         if operation.hasPrefix("has_") || ["is_exactly", "is_empty", "size"].contains(operation) { return .tags }
-        if ["on", "not_on", "before", "after", "within", "not_within", "anniversary_within", "day_of_week_is", "hour_is"].contains(operation) {
+        if ["on", "not_on", "before", "after", "within", "not_within", "anniversary_within", "day_of_week_is", "hour_is"].contains(
+            operation)
+        {
             return .time
         }
         if ["less_than", "at_most", "more_than", "at_least", "not_between"].contains(operation) { return .number }
@@ -81,11 +84,14 @@ extension RuleParser {
 
     mutating func operation(_ leaf: JSONObject, _ type: FieldType, _ pointer: String, _ key: String) -> Operation? {
         guard let name = leaf[key]?.string else {
-            faults.add("\(pointer)/\(key)", leaf[key] == nil ? "required" : "wrong_type", "`\(key)` is an operator of a \(type.rawValue) field.")
+            faults.add(
+                "\(pointer)/\(key)", leaf[key] == nil ? "required" : "wrong_type", "`\(key)` is an operator of a \(type.rawValue) field.")
             return nil
         }
         guard Self.operators(type).contains(name) else {
-            faults.add("\(pointer)/\(key)", "unknown_operator", "A \(type.rawValue) field has no operator \(quoted(name)); it has \(Self.operators(type).joined(separator: ", ")).")
+            faults.add(
+                "\(pointer)/\(key)", "unknown_operator",
+                "A \(type.rawValue) field has no operator \(quoted(name)); it has \(Self.operators(type).joined(separator: ", ")).")
             return nil
         }
         let place = pointer + "/value"
@@ -139,7 +145,9 @@ extension RuleParser {
         case "domain_is": return .domainIs(value.array == nil ? [text(value, place, 253)] : texts(value, place))
         default:
             let pattern = text(value, place, RuleLimits.patternCharacters)
-            if !pattern.isEmpty, pattern.unicodeScalars.count <= RuleLimits.patternCharacters, !pattern.unicodeScalars.contains("\0") { patterns.append((pattern, place)) }
+            if !pattern.isEmpty, pattern.unicodeScalars.count <= RuleLimits.patternCharacters, !pattern.unicodeScalars.contains("\0") {
+                patterns.append((pattern, place))
+            }
             return .textMatches(pattern)
         }
     }
@@ -279,7 +287,9 @@ extension RuleParser {
                 return .startOf(unit, plus: object["plus"].map { span($0, place + "/plus", signed: true) })
             case "field" where object.count == 1:
                 let name = text(object["field"], place + "/field", 300)
-                if let (source, type) = resolve(name, ["op": "before"], place), type == .time || type == .date { return .field(source, type) }
+                if let (source, type) = resolve(name, ["op": "before"], place), type == .time || type == .date {
+                    return .field(source, type)
+                }
                 faults.add(place + "/field", "wrong_type", "Expected a date or time field.")
                 return .instant(Instant(microseconds: 0))
             default: break

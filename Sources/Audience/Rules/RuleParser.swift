@@ -236,9 +236,10 @@ public struct RuleParser {
             }
             return which
         }
-        return .event(EventLeaf(
-            name: name, count: count, window: object["within"].map { window($0, pointer + "/within") },
-            condition: condition(object["where"], pointer, depth), which: which ?? .any))
+        return .event(
+            EventLeaf(
+                name: name, count: count, window: object["within"].map { window($0, pointer + "/within") },
+                condition: condition(object["where"], pointer, depth), which: which ?? .any))
     }
 
     private mutating func aggregateLeaf(_ object: JSONObject, _ pointer: String, _ depth: Int) -> Node {
@@ -249,10 +250,11 @@ public struct RuleParser {
         dependencies.events.insert(name)
         let property = function == .count && object["of"] == nil ? "" : text(object["of"], pointer + "/of", 300)
         let operation = self.operation(object, .number, pointer, "op")
-        return .aggregate(AggregateLeaf(
-            function: function ?? .count, property: property.split(separator: ".").map(String.init), name: name,
-            window: object["within"].map { window($0, pointer + "/within") },
-            condition: condition(object["where"], pointer, depth), operation: operation ?? .numberIs(["0"])))
+        return .aggregate(
+            AggregateLeaf(
+                function: function ?? .count, property: property.split(separator: ".").map(String.init), name: name,
+                window: object["within"].map { window($0, pointer + "/within") },
+                condition: condition(object["where"], pointer, depth), operation: operation ?? .numberIs(["0"])))
     }
 
     private mutating func condition(_ json: JSONValue?, _ pointer: String, _ depth: Int) -> Node? {
@@ -266,7 +268,9 @@ public struct RuleParser {
 
     mutating func onlyMembers(_ object: JSONObject, _ known: [String], _ pointer: String) {
         for key in object.keys where !known.contains(key) {
-            faults.add(jsonPointer(pointer, key), "unknown_member", "There is no member `\(key.prefix(60))` here; known: \(known.joined(separator: ", ")).")
+            faults.add(
+                jsonPointer(pointer, key), "unknown_member",
+                "There is no member `\(key.prefix(60))` here; known: \(known.joined(separator: ", ")).")
         }
     }
 
@@ -286,7 +290,9 @@ public struct RuleParser {
 
     mutating func whole(_ json: JSONValue?, _ pointer: String, _ range: ClosedRange<Int>) -> Int {
         guard let number = json?.integer, range.contains(number) else {
-            faults.add(pointer, json == nil ? "required" : "out_of_range", "Expected a whole number from \(range.lowerBound) to \(range.upperBound).")
+            faults.add(
+                pointer, json == nil ? "required" : "out_of_range",
+                "Expected a whole number from \(range.lowerBound) to \(range.upperBound).")
             return range.lowerBound
         }
         return number
@@ -301,7 +307,8 @@ public struct RuleParser {
         let symbols = ["is": "=", "at_least": ">=", "at_most": "<=", "more_than": ">", "less_than": "<"]
         if let symbol = symbols[key] { return .compares(symbol, whole(value, "\(pointer)/\(key)", range)) }
         guard key == "between", let pair = value.array, pair.count == 2 else {
-            faults.add(jsonPointer(pointer, key), "not_one_of", "Expected one of is, at_least, at_most, more_than, less_than, between [a, b].")
+            faults.add(
+                jsonPointer(pointer, key), "not_one_of", "Expected one of is, at_least, at_most, more_than, less_than, between [a, b].")
             return .compares(">=", 1)
         }
         let (low, high) = (whole(pair[0], pointer + "/between/0", range), whole(pair[1], pointer + "/between/1", range))

@@ -48,8 +48,10 @@ struct PreviewRequest: BodyDecodable {
 
 private let exampleRule: JSONValue = [
     "version": 1,
-    "match": ["all": [
-        ["field": "attributes.channel", "op": "is", "value": "Web"],
-        ["field": "attributes.history", "op": "at_least", "value": 500],
-    ]],
+    "match": [
+        "all": [
+            ["field": "attributes.channel", "op": "is", "value": "Web"],
+            ["field": "attributes.history", "op": "at_least", "value": 500],
+        ]
+    ],
 ]

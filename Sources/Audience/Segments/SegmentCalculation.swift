@@ -63,7 +63,8 @@ struct SegmentCalculation {
             let problem = faults.list.map { "\($0.pointer): \($0.detail)" }.joined(separator: " ")
             throw try failure(id, "rule_no_longer_valid", String(problem.prefix(2000)))
         } catch let error as PostgresError where error.sqlState == .queryCanceled {
-            throw try failure(id, "took_too_long", "The calculation was given up after \(Int(timeoutSeconds)) seconds; a simpler rule may do.")
+            throw try failure(
+                id, "took_too_long", "The calculation was given up after \(Int(timeoutSeconds)) seconds; a simpler rule may do.")
         }
         counts.segments += 1
         counts.entered += difference?.entered ?? 0
@@ -131,7 +132,8 @@ struct SegmentCalculation {
 }
 
 private enum RefreshSQL {
-    static let all = Statement<WorkspaceSegment>("""
+    static let all = Statement<WorkspaceSegment>(
+        """
         SELECT workspace_id, id FROM segments ORDER BY workspace_id, id
         """)
 }
@@ -162,7 +164,8 @@ public let segmentChores: [Chore] = [
                     Log.warning("segment not refreshed", [("segment", .string(segment.id.description)), ("reason", .string(failure.code))])
                 } catch let error as PostgresError where !error.isTransient {
                     total.failed += 1
-                    Log.error("segment not refreshed", [("segment", .string(segment.id.description)), ("error", .string(error.description))])
+                    Log.error(
+                        "segment not refreshed", [("segment", .string(segment.id.description)), ("error", .string(error.description))])
                 }
             }
             total.segments += calculation.counts.segments

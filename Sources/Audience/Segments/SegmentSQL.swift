@@ -5,7 +5,8 @@ internal import Web
 
 enum SegmentSQL {
     /// One page, newest first. Keyset paging: page 900 costs what page 1 costs.
-    static let page = Statement<PageRow, TimestampText, SegmentID, Int>("""
+    static let page = Statement<PageRow, TimestampText, SegmentID, Int>(
+        """
         SELECT json_build_object('id', id, 'name', name, 'description', description, 'rule', rule, 'member_count', member_count,
                                  'state', state, 'problem', problem, 'as_of', rfc3339(calculated_at), 'created_at', rfc3339(created_at),
                                  'updated_at', rfc3339(updated_at), 'version', version)::text,
@@ -17,7 +18,8 @@ enum SegmentSQL {
          LIMIT $3
         """)
 
-    static let named = Statement<PageRow, TimestampText, SegmentID, Int, String>("""
+    static let named = Statement<PageRow, TimestampText, SegmentID, Int, String>(
+        """
         SELECT json_build_object('id', id, 'name', name, 'description', description, 'rule', rule, 'member_count', member_count,
                                  'state', state, 'problem', problem, 'as_of', rfc3339(calculated_at), 'created_at', rfc3339(created_at),
                                  'updated_at', rfc3339(updated_at), 'version', version)::text,
@@ -29,7 +31,8 @@ enum SegmentSQL {
          LIMIT $3
         """)
 
-    static let read = Statement<StoredSegment, SegmentID>("""
+    static let read = Statement<StoredSegment, SegmentID>(
+        """
         SELECT id, json_build_object('id', id, 'name', name, 'description', description, 'rule', rule, 'member_count', member_count,
                                  'state', state, 'problem', problem, 'as_of', rfc3339(calculated_at), 'created_at', rfc3339(created_at),
                                  'updated_at', rfc3339(updated_at), 'version', version) AS json,
@@ -37,17 +40,20 @@ enum SegmentSQL {
           FROM segments WHERE workspace_id = current_workspace() AND id = $1
         """)
 
-    static let lock = Statement<StoredSegment, SegmentID>("""
+    static let lock = Statement<StoredSegment, SegmentID>(
+        """
         SELECT id, '{}'::json AS json, rule, version
           FROM segments WHERE workspace_id = current_workspace() AND id = $1 FOR NO KEY UPDATE
         """)
 
-    static let insert = Statement<SegmentID, String, String?, JSONValue, UserID?>("""
+    static let insert = Statement<SegmentID, String, String?, JSONValue, UserID?>(
+        """
         INSERT INTO segments (workspace_id, name, description, rule, created_by)
         VALUES (current_workspace(), $1, $2, $3, $4) RETURNING id
         """)
 
-    static let update = Statement<Int, SegmentID, String?, Bool, String?, JSONValue?>("""
+    static let update = Statement<Int, SegmentID, String?, Bool, String?, JSONValue?>(
+        """
         UPDATE segments
            SET name = coalesce($2, name), description = CASE WHEN $3 THEN $4 ELSE description END,
                rule = coalesce($5, rule), version = version + 1, updated_at = now(),
@@ -56,32 +62,39 @@ enum SegmentSQL {
          WHERE workspace_id = current_workspace() AND id = $1
         """)
 
-    static let delete = Statement<Int, SegmentID>("""
+    static let delete = Statement<Int, SegmentID>(
+        """
         DELETE FROM segments WHERE workspace_id = current_workspace() AND id = $1
         """)
 
     // MARK: References
 
-    static let dropReferences = Statement<Int, SegmentID>("""
+    static let dropReferences = Statement<Int, SegmentID>(
+        """
         DELETE FROM segment_references WHERE workspace_id = current_workspace() AND segment_id = $1
         """)
-    static let addReferences = Statement<Int, SegmentID, [SegmentID]>("""
+    static let addReferences = Statement<Int, SegmentID, [SegmentID]>(
+        """
         INSERT INTO segment_references (workspace_id, segment_id, referenced_segment_id)
         SELECT current_workspace(), $1, unnest($2::uuid[])
         """)
-    static let dropListReferences = Statement<Int, SegmentID>("""
+    static let dropListReferences = Statement<Int, SegmentID>(
+        """
         DELETE FROM segment_list_references WHERE workspace_id = current_workspace() AND segment_id = $1
         """)
-    static let addListReferences = Statement<Int, SegmentID, [ListID]>("""
+    static let addListReferences = Statement<Int, SegmentID, [ListID]>(
+        """
         INSERT INTO segment_list_references (workspace_id, segment_id, list_id)
         SELECT current_workspace(), $1, unnest($2::uuid[])
         """)
     /// Two rules that are saved at once could close a circle that neither sees: one waits for the other.
-    static let lockReferences = Statement<Bool>("""
+    static let lockReferences = Statement<Bool>(
+        """
         SELECT pg_advisory_xact_lock(hashtextextended('segment references ' || current_workspace()::text, 0)) IS NULL
         """)
     /// The names along a way from one of `$2` to `$1`: with the new reference it would be a circle.
-    static let circle = Statement<[String], SegmentID, [SegmentID]>("""
+    static let circle = Statement<[String], SegmentID, [SegmentID]>(
+        """
         WITH RECURSIVE way AS (
             SELECT s.id, ARRAY[s.name] AS names, ARRAY[s.id] AS seen FROM segments s
              WHERE s.workspace_id = current_workspace() AND s.id = ANY ($2::uuid[])
@@ -93,7 +106,8 @@ enum SegmentSQL {
              WHERE s.id <> ALL (way.seen))
         SELECT names FROM way WHERE id = $1 LIMIT 1
         """)
-    static let users = Statement<String, SegmentID>("""
+    static let users = Statement<String, SegmentID>(
+        """
         SELECT 'segment ' || s.name FROM segment_references r
           JOIN segments s ON s.workspace_id = r.workspace_id AND s.id = r.segment_id
          WHERE r.workspace_id = current_workspace() AND r.referenced_segment_id = $1
@@ -101,21 +115,25 @@ enum SegmentSQL {
         SELECT 'campaign ' || c.name FROM campaigns c
          WHERE c.workspace_id = current_workspace() AND c.segment_id = $1 AND c.status IN ('draft', 'scheduled', 'freezing')
         """)
-    static let referenced = Statement<SegmentID, SegmentID>("""
+    static let referenced = Statement<SegmentID, SegmentID>(
+        """
         SELECT referenced_segment_id FROM segment_references WHERE workspace_id = current_workspace() AND segment_id = $1
         """)
-    static let outdatedReferenced = Statement<SegmentID, SegmentID>("""
+    static let outdatedReferenced = Statement<SegmentID, SegmentID>(
+        """
         SELECT r.referenced_segment_id FROM segment_references r
           JOIN segments s ON s.workspace_id = r.workspace_id AND s.id = r.referenced_segment_id
          WHERE r.workspace_id = current_workspace() AND r.segment_id = $1 AND s.state <> 'ready'
         """)
-    static let readers = Statement<SegmentID, SegmentID>("""
+    static let readers = Statement<SegmentID, SegmentID>(
+        """
         SELECT segment_id FROM segment_references WHERE workspace_id = current_workspace() AND referenced_segment_id = $1
         """)
 
     // MARK: Membership
 
-    static let members = Statement<PageRow, SegmentID, ContactID, Int>("""
+    static let members = Statement<PageRow, SegmentID, ContactID, Int>(
+        """
         SELECT contact_json(c), m.contact_id
           FROM segment_members m
           JOIN contacts c ON c.workspace_id = m.workspace_id AND c.id = m.contact_id
@@ -123,7 +141,8 @@ enum SegmentSQL {
          ORDER BY m.contact_id
          LIMIT $3
         """)
-    static let history = Statement<PageRow, SegmentID, TimestampText, ContactID, String, Int>("""
+    static let history = Statement<PageRow, SegmentID, TimestampText, ContactID, String, Int>(
+        """
         SELECT json_build_object('contact_id', contact_id, 'change', change, 'occurred_at', rfc3339(occurred_at)),
                occurred_at, contact_id, change
           FROM segment_changes
@@ -133,16 +152,19 @@ enum SegmentSQL {
          LIMIT $5
         """)
     /// Keeps two calculations of one segment apart, and nobody else.
-    static let lockCalculation = Statement<Bool, SegmentID>("""
+    static let lockCalculation = Statement<Bool, SegmentID>(
+        """
         SELECT pg_advisory_xact_lock(hashtextextended('segment ' || $1::uuid::text, 0)) IS NULL
         """)
     /// Not when the rule was changed meanwhile: then the membership is another rule's. A refresh that changed nothing
     /// writes nothing (`$4` false); a calculation that somebody asked for, or waits for, always tells its instant.
-    static let calculated = Statement<Int, SegmentID, Instant, JSONValue, Bool>("""
+    static let calculated = Statement<Int, SegmentID, Instant, JSONValue, Bool>(
+        """
         UPDATE segments SET calculated_at = $2, state = 'ready', problem = NULL
          WHERE workspace_id = current_workspace() AND id = $1 AND rule = $3 AND (state <> 'ready' OR $4)
         """)
-    static let failed = Statement<Int, SegmentID, String>("""
+    static let failed = Statement<Int, SegmentID, String>(
+        """
         UPDATE segments SET state = 'failed', problem = $2 WHERE workspace_id = current_workspace() AND id = $1
         """)
     // MARK: Around a compiled predicate
@@ -151,7 +173,8 @@ enum SegmentSQL {
     static func difference(_ rule: CompiledRule, segment: SegmentID) -> (sql: String, values: [SQLValue]) {
         let id = "$\(rule.values.count + 1)::uuid"
         let at = "$\(rule.values.count + 2)::timestamptz"
-        return ("""
+        return (
+            """
             WITH target AS MATERIALIZED (SELECT c.id FROM contacts c WHERE \(rule.predicate)),
                  gone AS (
                     DELETE FROM segment_members m
@@ -167,7 +190,8 @@ enum SegmentSQL {
                     RETURNING 1)
             SELECT (SELECT count(*) FROM target) AS members, (SELECT count(*) FROM come) AS entered,
                    (SELECT count(*) FROM gone) AS exited
-            """, rule.values + [segment.sqlValue, rule.asOf.sqlValue])
+            """, rule.values + [segment.sqlValue, rule.asOf.sqlValue]
+        )
     }
 
     /// For this transaction: a rule runs once, and what it compares with decides how. Responders plan otherwise.

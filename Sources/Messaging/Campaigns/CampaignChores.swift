@@ -10,7 +10,8 @@ let rescueCampaigns = Chore("rescue-campaigns", "Ask again for the jobs that cam
 
 enum CampaignChoreSQL {
     /// Of every workspace: campaigns that freeze, and cancelled ones that were not closed, without a job for that.
-    static let resume = Statement<Int>("""
+    static let resume = Statement<Int>(
+        """
         WITH waiting AS (
             SELECT c.workspace_id, c.id, CASE c.status WHEN 'freezing' THEN 'freeze_campaign' ELSE 'close_campaign' END AS kind
               FROM campaigns c
@@ -32,7 +33,8 @@ enum CampaignChoreSQL {
         """)
 
     /// Tests that were not sent before their draft was deleted: nobody would send them any more.
-    static let dropTests = Statement<Int>("""
+    static let dropTests = Statement<Int>(
+        """
         WITH orphans AS (
             SELECT t.workspace_id, t.id, t.created_at FROM messages t
              WHERE t.state = 'pending' AND t.kind = 'test'

@@ -23,10 +23,12 @@ public let campaignRoutes: [Route] = [
     .get("/api/messages/{id}", readMessage, needs: .readCampaigns, "One message with its text and receipts"),
 ]
 
-private let campaignFilters = QueryParameter.paging + [
-    QueryParameter("status", .string(oneOf: CampaignStatus.allCases.map(\.rawValue)), "Only campaigns in this state")
-]
+private let campaignFilters =
+    QueryParameter.paging + [
+        QueryParameter("status", .string(oneOf: CampaignStatus.allCases.map(\.rawValue)), "Only campaigns in this state")
+    ]
 
-private let messageFilters = QueryParameter.paging + [
-    QueryParameter("state", .string(oneOf: MessageState.allCases.map(\.rawValue)), "Only messages in this state")
-]
+private let messageFilters =
+    QueryParameter.paging + [
+        QueryParameter("state", .string(oneOf: MessageState.allCases.map(\.rawValue)), "Only messages in this state")
+    ]

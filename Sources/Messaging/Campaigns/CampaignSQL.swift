@@ -31,7 +31,8 @@ enum CampaignSQL {
 
     private static let columns = "id, status, channel, segment_id, sender_id, body, version, start_requested_at"
 
-    static let page = Statement<PageRow, TimestampText, CampaignID, Int>("""
+    static let page = Statement<PageRow, TimestampText, CampaignID, Int>(
+        """
         SELECT \(item), c.created_at::text, c.id::text
           FROM campaigns c
          WHERE c.workspace_id = current_workspace() AND (c.created_at, c.id) < ($1::timestamptz, $2)
@@ -39,7 +40,8 @@ enum CampaignSQL {
          LIMIT $3
         """)
 
-    static let pageInStatus = Statement<PageRow, TimestampText, CampaignID, Int, String>("""
+    static let pageInStatus = Statement<PageRow, TimestampText, CampaignID, Int, String>(
+        """
         SELECT \(item), c.created_at::text, c.id::text
           FROM campaigns c
          WHERE c.workspace_id = current_workspace() AND c.status = $4 AND (c.created_at, c.id) < ($1::timestamptz, $2)
@@ -47,26 +49,31 @@ enum CampaignSQL {
          LIMIT $3
         """)
 
-    static let insert = Statement<Stored, CampaignID, String, Channel, SegmentID?, SenderID?, String, String?, Int?, UserID?>("""
+    static let insert = Statement<Stored, CampaignID, String, Channel, SegmentID?, SenderID?, String, String?, Int?, UserID?>(
+        """
         INSERT INTO campaigns AS c (workspace_id, id, name, channel, segment_id, sender_id, body, goal_event,
                                     attribution_window_seconds, created_by)
         VALUES (current_workspace(), $1, $2, $3, $4, $5, $6, $7, coalesce($8, 604800), $9)
         RETURNING \(item), c.version
         """)
 
-    static let read = Statement<Stored, CampaignID>("""
+    static let read = Statement<Stored, CampaignID>(
+        """
         SELECT \(item), c.version FROM campaigns c WHERE c.workspace_id = current_workspace() AND c.id = $1
         """)
 
-    static let find = Statement<Campaign, CampaignID>("""
+    static let find = Statement<Campaign, CampaignID>(
+        """
         SELECT \(columns) FROM campaigns WHERE workspace_id = current_workspace() AND id = $1
         """)
 
-    static let lock = Statement<Campaign, CampaignID>("""
+    static let lock = Statement<Campaign, CampaignID>(
+        """
         SELECT \(columns) FROM campaigns WHERE workspace_id = current_workspace() AND id = $1 FOR UPDATE
         """)
 
-    static let change = Statement<Stored, CampaignID, String?, SegmentID?, SenderID?, String?, String?, Bool, Int?>("""
+    static let change = Statement<Stored, CampaignID, String?, SegmentID?, SenderID?, String?, String?, Bool, Int?>(
+        """
         UPDATE campaigns AS c
            SET name = coalesce($2, c.name), segment_id = coalesce($3, c.segment_id), sender_id = coalesce($4, c.sender_id),
                body = coalesce($5, c.body), goal_event = CASE WHEN $7 THEN NULL ELSE coalesce($6, c.goal_event) END,
@@ -76,12 +83,14 @@ enum CampaignSQL {
         RETURNING \(item), c.version
         """)
 
-    static let delete = Statement<Int, CampaignID>("""
+    static let delete = Statement<Int, CampaignID>(
+        """
         DELETE FROM campaigns WHERE workspace_id = current_workspace() AND id = $1 AND status = 'draft'
         """)
 
     /// Whether the segment and the sender that a draft names are this workspace's.
-    static let references = Statement<References, SegmentID?, SenderID?>("""
+    static let references = Statement<References, SegmentID?, SenderID?>(
+        """
         SELECT $1::uuid IS NULL
                OR EXISTS (SELECT FROM segments WHERE workspace_id = current_workspace() AND id = $1) AS segment_exists,
                $2::uuid IS NULL
@@ -90,28 +99,32 @@ enum CampaignSQL {
 
     // MARK: Transitions. No row: it was in another state.
 
-    static let start = Statement<Stored, CampaignID>("""
+    static let start = Statement<Stored, CampaignID>(
+        """
         UPDATE campaigns AS c
            SET status = 'freezing', start_requested_at = now(), status_reason = NULL, version = c.version + 1, updated_at = now()
          WHERE c.workspace_id = current_workspace() AND c.id = $1 AND c.status IN ('draft', 'scheduled')
         RETURNING \(item), c.version
         """)
 
-    static let pause = Statement<Stored, CampaignID>("""
+    static let pause = Statement<Stored, CampaignID>(
+        """
         UPDATE campaigns AS c
            SET status = 'paused', paused_at = now(), status_reason = NULL, version = c.version + 1, updated_at = now()
          WHERE c.workspace_id = current_workspace() AND c.id = $1 AND c.status = 'sending'
         RETURNING \(item), c.version
         """)
 
-    static let resume = Statement<Stored, CampaignID>("""
+    static let resume = Statement<Stored, CampaignID>(
+        """
         UPDATE campaigns AS c
            SET status = 'sending', paused_at = NULL, status_reason = NULL, version = c.version + 1, updated_at = now()
          WHERE c.workspace_id = current_workspace() AND c.id = $1 AND c.status = 'paused'
         RETURNING \(item), c.version
         """)
 
-    static let cancel = Statement<Stored, CampaignID, String?>("""
+    static let cancel = Statement<Stored, CampaignID, String?>(
+        """
         UPDATE campaigns AS c
            SET status = 'cancelled', cancelled_at = now(), paused_at = NULL, status_reason = $2,
                version = c.version + 1, updated_at = now()
@@ -122,13 +135,15 @@ enum CampaignSQL {
 
     // MARK: Freezing
 
-    static let segment = Statement<SegmentState, SegmentID>("""
+    static let segment = Statement<SegmentState, SegmentID>(
+        """
         SELECT state, problem, calculated_at, member_count FROM segments
          WHERE workspace_id = current_workspace() AND id = $1
         """)
 
     /// Whether a calculation of this segment waits or runs.
-    static let isBeingCalculated = Statement<Bool, String>("""
+    static let isBeingCalculated = Statement<Bool, String>(
+        """
         SELECT EXISTS (SELECT FROM jobs WHERE workspace_id = current_workspace() AND kind = 'calculate_segment' AND key = $1
                           AND state IN ('queued', 'running'))
         """)
@@ -139,7 +154,8 @@ enum CampaignSQL {
 
     /// One row per member of the segment, all at once: pending, or skipped with the reason. The instant is the
     /// transaction's, so that it equals `frozen_at` of the campaign that `freeze` sets.
-    static let insertAudience = Statement<Int, CampaignID, SegmentID, SenderID, Channel>("""
+    static let insertAudience = Statement<Int, CampaignID, SegmentID, SenderID, Channel>(
+        """
         INSERT INTO messages (workspace_id, campaign_id, contact_id, sender_id, channel, to_address, state, skip_reason,
                               settled_at, due_at, created_at)
         SELECT current_workspace(), $1, r.contact_id, $3, $4, r.address,
@@ -149,13 +165,15 @@ enum CampaignSQL {
         """)
 
     /// freezing → sending.
-    static let freeze = Statement<Int, CampaignID>("""
+    static let freeze = Statement<Int, CampaignID>(
+        """
         UPDATE campaigns
            SET status = 'sending', frozen_at = now(), status_reason = NULL, version = version + 1, updated_at = now()
          WHERE workspace_id = current_workspace() AND id = $1 AND status = 'freezing'
         """)
 
-    static let reasons = Statement<ReasonCount, CampaignID>("""
+    static let reasons = Statement<ReasonCount, CampaignID>(
+        """
         SELECT reason, sum(messages)::bigint AS count FROM campaign_stats
          WHERE workspace_id = current_workspace() AND campaign_id = $1 AND measure = 'skipped'
          GROUP BY reason ORDER BY reason
@@ -177,7 +195,8 @@ enum CampaignSQL {
     // MARK: Tests
 
     /// Due before everything: somebody waits for it, and a campaign under way may take hours.
-    static let insertTest = Statement<PageRow, MessageID, CampaignID, ContactID?, SenderID, Channel, E164, String, Int>("""
+    static let insertTest = Statement<PageRow, MessageID, CampaignID, ContactID?, SenderID, Channel, E164, String, Int>(
+        """
         INSERT INTO messages AS m (workspace_id, id, campaign_id, kind, contact_id, sender_id, channel, to_address, body,
                                    parts, due_at, created_at)
         VALUES (current_workspace(), $1, $2, 'test', $3, $4, $5, $6, $7, $8, '-infinity', now())

@@ -14,7 +14,8 @@ enum MessageSQL {
     static let item = "json_build_object(\(members))::text AS item"
 
     /// By contact, which the key of the ledger sorts by already. Tests are not of the audience.
-    static let page = Statement<PageRow, CampaignID, ContactID, Int>("""
+    static let page = Statement<PageRow, CampaignID, ContactID, Int>(
+        """
         SELECT \(item), m.contact_id::text
           FROM messages m
          WHERE m.workspace_id = current_workspace() AND m.campaign_id = $1 AND m.kind = 'campaign' AND m.contact_id > $2
@@ -22,7 +23,8 @@ enum MessageSQL {
          LIMIT $3
         """)
 
-    static let pageInState = Statement<PageRow, CampaignID, ContactID, Int, String>("""
+    static let pageInState = Statement<PageRow, CampaignID, ContactID, Int, String>(
+        """
         SELECT \(item), m.contact_id::text
           FROM messages m
          WHERE m.workspace_id = current_workspace() AND m.campaign_id = $1 AND m.kind = 'campaign' AND m.contact_id > $2
@@ -32,7 +34,8 @@ enum MessageSQL {
         """)
 
     /// With its text and everything that the provider said of it.
-    static let read = Statement<JSONText, MessageID>("""
+    static let read = Statement<JSONText, MessageID>(
+        """
         SELECT json_build_object(\(members), 'body', m.body, 'receipts', (
                    SELECT coalesce(json_agg(json_build_object('id', r.id, 'received_at', rfc3339(r.received_at), 'sid', r.sid,
                               'status', r.status, 'error_code', r.error_code, 'state', r.state, 'outcome', r.outcome)

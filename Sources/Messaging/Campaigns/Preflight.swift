@@ -17,7 +17,8 @@ func preflightCampaign(_ call: Call) throws -> Response {
         var recipients = 0
         if let segment = campaign.segment, let state = readiness.segment {
             if state.state != "ready" {
-                warnings.add("/segment_id", "segment_\(state.state)", "The segment's members are not current; starting calculates them anew.")
+                warnings.add(
+                    "/segment_id", "segment_\(state.state)", "The segment's members are not current; starting calculates them anew.")
             }
             report["segment"] = [
                 "id": .string(segment.description), "state": .string(state.state),
@@ -44,9 +45,10 @@ func preflightCampaign(_ call: Call) throws -> Response {
 }
 
 private func json(_ faults: Faults) -> JSONValue {
-    .array(faults.list.map {
-        ["pointer": .string($0.pointer), "code": .string($0.code), "detail": .string($0.detail)]
-    })
+    .array(
+        faults.list.map {
+            ["pointer": .string($0.pointer), "code": .string($0.code), "detail": .string($0.detail)]
+        })
 }
 
 /// The texts of a campaign as they would really be: rendered for every recipient below 10,000, for a sample above.
@@ -113,14 +115,16 @@ private struct TextSurvey {
             ],
             "encoding": [
                 "gsm7": .integer(Int64(encodings[.gsm7] ?? 0)), "ucs2": .integer(Int64(encodings[.ucs2] ?? 0)),
-                "forced_by": .array(forced.map {
-                    ["character": .string(String($0.key)), "code": .string(codePoint($0.key)), "messages": .integer(Int64($0.value))]
-                }),
+                "forced_by": .array(
+                    forced.map {
+                        ["character": .string(String($0.key)), "code": .string(codePoint($0.key)), "messages": .integer(Int64($0.value))]
+                    }),
             ],
             "texts": ["empty": .integer(Int64(empty)), "too_long": .integer(Int64(tooLong))],
-            "variables": .array(variables.map {
-                ["name": .string($0.variable.description), "has_default": .bool($0.hasFallback)]
-            }),
+            "variables": .array(
+                variables.map {
+                    ["name": .string($0.variable.description), "has_default": .bool($0.hasFallback)]
+                }),
             "sample": .array(sample),
             "estimated_seconds": rate.map { .real((Double(total) / $0 * 10).rounded() / 10) } ?? .null,
         ]

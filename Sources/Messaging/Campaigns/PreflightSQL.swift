@@ -6,13 +6,15 @@ enum PreflightSQL {
     private static let audience = CampaignSQL.audience(segment: "$1", channel: "$2")
 
     /// The same look at the segment that freezing takes, counted by reason; no reason: they would get it.
-    static let waterfall = Statement<ReasonCount, SegmentID, Channel>("""
+    static let waterfall = Statement<ReasonCount, SegmentID, Channel>(
+        """
         SELECT r.reason, count(*) AS count FROM (\(audience)) r GROUP BY r.reason
         """)
 
     /// Opens a cursor over those who would get it. Ids end in random bits: those below `$3` of 65,536 are a fair sample,
     /// the same one each time. One look at the segment, however many rows are fetched.
-    static let openRecipients = Statement<Int, SegmentID, Channel, Int>("""
+    static let openRecipients = Statement<Int, SegmentID, Channel, Int>(
+        """
         DECLARE recipients NO SCROLL CURSOR FOR
         SELECT c.id, \(TemplateSQL.contactFields("c")) AS contact
           FROM (\(audience)) r

@@ -54,7 +54,8 @@ struct Readiness {
         return attributes.filter { !known.contains($0.variable.description) }
     }
 
-    private static let known = Statement<String, [String]>("""
+    private static let known = Statement<String, [String]>(
+        """
         SELECT key FROM fields WHERE workspace_id = current_workspace() AND key = ANY ($1)
         """)
 }

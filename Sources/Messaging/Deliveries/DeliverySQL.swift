@@ -2,24 +2,29 @@ internal import PostgreSQL
 internal import Vocabulary
 
 enum DeliverySQL {
-    static let senderForWebhook = Statement<WebhookSender, SenderID>("""
+    static let senderForWebhook = Statement<WebhookSender, SenderID>(
+        """
         SELECT workspace_id, credentials FROM sender_for_webhook($1)
         """)
 
-    static let setWorkspace = Statement<Bool, WorkspaceID>("""
+    static let setWorkspace = Statement<Bool, WorkspaceID>(
+        """
         SELECT set_workspace($1) IS NULL
         """)
 
-    static let insertReceipt = Statement<Int, SenderID, MessageID?, String, String, Int?, String>("""
+    static let insertReceipt = Statement<Int, SenderID, MessageID?, String, String, Int?, String>(
+        """
         INSERT INTO receipts (workspace_id, sender_id, message_id, sid, status, error_code, body)
         VALUES (current_workspace(), $1, $2, $3, $4, $5, $6)
         """)
 
-    static let receiveInbound = Statement<String, SenderID, String, String, String, String, String>("""
+    static let receiveInbound = Statement<String, SenderID, String, String, String, String, String>(
+        """
         SELECT receive_inbound($1, $2, $3, $4, $5, $6)
         """)
 
-    static let workspacesDue = Statement<WorkspaceID>("""
+    static let workspacesDue = Statement<WorkspaceID>(
+        """
         SELECT workspaces_with_due_receipts()
         """)
 
@@ -27,7 +32,8 @@ enum DeliverySQL {
     /// applied | ignored; one whose message is not known yet, or is in other hands, waits: → parked.
     ///
     /// Looking up a message by id asks each partition; `LIMIT 1` keeps the planner from reading one of them whole.
-    static let settle = Statement<SettledReceipt, Int>("""
+    static let settle = Statement<SettledReceipt, Int>(
+        """
         WITH due AS MATERIALIZED (
             SELECT r.id, r.received_at, r.message_id, r.sender_id, r.sid, r.status, r.error_code
               FROM receipts r
@@ -70,7 +76,8 @@ enum DeliverySQL {
         """)
 
     /// Puts the first due receipt behind the others, for an hour: it cannot be settled as it is.
-    static let setAside = Statement<Int>("""
+    static let setAside = Statement<Int>(
+        """
         UPDATE receipts r SET state = 'parked', outcome = 'error', due_at = now() + interval '1 hour'
           FROM (SELECT q.id, q.received_at FROM receipts q
                  WHERE q.workspace_id = current_workspace() AND q.due_at <= now()
@@ -80,12 +87,14 @@ enum DeliverySQL {
 
     // MARK: What a failure says beyond its own message
 
-    static let optOut = Statement<Bool, Channel, String, Int>("""
+    static let optOut = Statement<Bool, Channel, String, Int>(
+        """
         SELECT record_provider_opt_out($1, $2, $3) IS NULL
         """)
 
     /// How often this code came back from an address in so many days.
-    static let failures = Statement<Int, String, Int, Int>("""
+    static let failures = Statement<Int, String, Int, Int>(
+        """
         SELECT count(*) FROM messages m
          WHERE m.workspace_id = current_workspace() AND m.to_address = $1 AND m.error_code = $2
            AND m.sent_at > now() - make_interval(days => $3)
@@ -93,7 +102,8 @@ enum DeliverySQL {
 
     /// How many messages of a campaign ended with one of these codes, and how many were sent, since it was started or
     /// resumed. Nothing for a message that was started before that: whoever resumed it knew of those.
-    static let failureShare = Statement<FailureShare, CampaignID, [String], Instant>("""
+    static let failureShare = Statement<FailureShare, CampaignID, [String], Instant>(
+        """
         SELECT coalesce(sum(s.messages) FILTER (WHERE s.measure IN ('failed', 'undelivered') AND s.reason = ANY ($2)), 0)::bigint AS failed,
                coalesce(sum(s.messages) FILTER (WHERE s.measure = 'sent'), 0)::bigint AS sent
           FROM campaigns c
@@ -103,7 +113,8 @@ enum DeliverySQL {
         """)
 
     /// Not when it was changed after the message had been started: what it is now has not failed yet.
-    static let suspendSender = Statement<Int, SenderID, String, Instant>("""
+    static let suspendSender = Statement<Int, SenderID, String, Instant>(
+        """
         UPDATE senders SET status = 'suspended', status_reason = $2, version = version + 1, updated_at = now()
          WHERE workspace_id = current_workspace() AND id = $1 AND status = 'active' AND updated_at < $3
         """)

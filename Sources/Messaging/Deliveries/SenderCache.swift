@@ -27,8 +27,9 @@ final class SenderCache: Sendable {
     func sender(_ id: SenderID, freshness: Double = SenderCache.seconds, _ call: Call) throws -> Sender? {
         if let entry = entries.withLock({ $0[id] }), call.now.seconds(since: entry.at) < freshness { return entry.sender }
         let sender = try call.db.first(DeliverySQL.senderForWebhook, id).map { row in
-            guard let credentials = SenderCredentials(
-                opening: row.credentials, with: call.configuration.sealingKey, workspace: row.workspace, sender: id)
+            guard
+                let credentials = SenderCredentials(
+                    opening: row.credentials, with: call.configuration.sealingKey, workspace: row.workspace, sender: id)
             else {
                 // Our fault, so the provider is asked to come again.
                 Log.error("credentials do not open", [("sender", .string(id.description))])

@@ -23,7 +23,8 @@ enum LedgerSQL {
     /// pending → claimed, for the oldest due messages of a campaign that sends, or tests of any. Consent and
     /// suppression are asked again in this very statement: pending → skipped for those who have said no meanwhile.
     /// - Parameters: campaign, at most, lease token, lease in seconds, whether the text reads the contact.
-    static let claim = Statement<ClaimedMessage, CampaignID, Int, UUID, Double, Bool>("""
+    static let claim = Statement<ClaimedMessage, CampaignID, Int, UUID, Double, Bool>(
+        """
         WITH picked AS MATERIALIZED (
             SELECT m.id, m.created_at, m.kind, m.contact_id, m.channel, m.to_address
               FROM messages m
@@ -55,7 +56,8 @@ enum LedgerSQL {
     /// and workspace: claimed → skipped for who has said no, claimed → pending where the campaign was paused or the
     /// sender or the workspace suspended. Rows of another lease are not touched and not returned.
     /// - Parameters: campaign, lease token, ids, creation times, texts, parts, lease in seconds.
-    static let start = Statement<StartedMessage, CampaignID, UUID, [MessageID], [Instant], [String], [Int], Double>("""
+    static let start = Statement<StartedMessage, CampaignID, UUID, [MessageID], [Instant], [String], [Int], Double>(
+        """
         WITH wanted AS (
             SELECT w.id, w.created_at, w.body, w.parts
               FROM unnest($3::uuid[], $4::timestamptz[], $5::text[], $6::int[]) AS w (id, created_at, body, parts)),
@@ -94,7 +96,8 @@ enum LedgerSQL {
 
     /// Gives back messages whose request never left, or drops them with a reason: → pending, or → skipped. They may
     /// be started where the commit's own answer was lost.
-    static let giveBack = Statement<Int, UUID, [MessageID], [Instant], [String?]>("""
+    static let giveBack = Statement<Int, UUID, [MessageID], [Instant], [String?]>(
+        """
         UPDATE messages m
            SET state = CASE WHEN w.reason IS NULL THEN 'pending' ELSE 'skipped' END, skip_reason = w.reason,
                settled_at = CASE WHEN w.reason IS NOT NULL THEN now() END, lease_token = NULL, lease_until = NULL
@@ -111,7 +114,8 @@ enum LedgerSQL {
     ///   parts.
     static let settle = Statement<
         MessageID, [MessageID], [Instant], [Int], [String], [String?], [String?], [Int?], [Double?], [String?], [Int?]
-    >("""
+    >(
+        """
         UPDATE messages m
            SET state = o.outcome,
                sid = CASE WHEN o.outcome = 'sent' THEN o.sid END,
@@ -136,7 +140,8 @@ enum LedgerSQL {
 
     /// Sets the workspace, and keeps the plans of this transaction to look-ups by key: all of its statements touch few
     /// rows, and tables that were just filled have no statistics yet that would say how long reading them whole takes.
-    static let beginByKey = Statement<String?, WorkspaceID>("""
+    static let beginByKey = Statement<String?, WorkspaceID>(
+        """
         SELECT set_workspace($1)::text, set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true),
                set_config('enable_mergejoin', 'off', true)
         """)
@@ -147,7 +152,8 @@ enum LedgerSQL {
     static let suppress = Statement<Bool, Channel, String, String>("SELECT suppress($1, $2, $3, 'provider') IS NULL")
 
     /// sending → finished, once nothing is pending and nothing in anybody's hands.
-    static let finish = Statement<Int, CampaignID>("""
+    static let finish = Statement<Int, CampaignID>(
+        """
         UPDATE campaigns c
            SET status = 'finished', finished_at = now(), status_reason = NULL, updated_at = now(), version = version + 1
          WHERE c.workspace_id = current_workspace() AND c.id = $1 AND c.status = 'sending'
@@ -160,20 +166,23 @@ enum LedgerSQL {
         """)
 
     /// sending → paused, for all campaigns of a sender.
-    static let pauseCampaignsOfSender = Statement<Int, SenderID, String>("""
+    static let pauseCampaignsOfSender = Statement<Int, SenderID, String>(
+        """
         UPDATE campaigns
            SET status = 'paused', paused_at = now(), status_reason = $2, updated_at = now(), version = version + 1
          WHERE workspace_id = current_workspace() AND sender_id = $1 AND status = 'sending'
         """)
 
-    static let pauseCampaign = Statement<Int, CampaignID, String>("""
+    static let pauseCampaign = Statement<Int, CampaignID, String>(
+        """
         UPDATE campaigns
            SET status = 'paused', paused_at = now(), status_reason = $2, updated_at = now(), version = version + 1
          WHERE workspace_id = current_workspace() AND id = $1 AND status = 'sending'
         """)
 
     /// pending → skipped, some of a cancelled campaign.
-    static let skipCancelled = Statement<Int, CampaignID, Int>("""
+    static let skipCancelled = Statement<Int, CampaignID, Int>(
+        """
         UPDATE messages m SET state = 'skipped', skip_reason = 'campaign_cancelled', settled_at = now()
           FROM (SELECT p.id, p.created_at FROM messages p
                  WHERE p.workspace_id = current_workspace() AND p.campaign_id = $1 AND p.state = 'pending' AND p.kind = 'campaign'
@@ -181,7 +190,8 @@ enum LedgerSQL {
          WHERE m.workspace_id = current_workspace() AND m.id = open.id AND m.created_at = open.created_at
         """)
 
-    static let isOpen = Statement<Bool, CampaignID>("""
+    static let isOpen = Statement<Bool, CampaignID>(
+        """
         SELECT EXISTS (SELECT FROM messages m
                         WHERE m.workspace_id = current_workspace() AND m.campaign_id = $1 AND m.kind = 'campaign' AND m.state = 'pending')
             OR EXISTS (SELECT FROM messages m
@@ -190,7 +200,8 @@ enum LedgerSQL {
         """)
 
     /// What a loop needs of a campaign, with its sender.
-    static let campaign = Statement<CampaignText, CampaignID>("""
+    static let campaign = Statement<CampaignText, CampaignID>(
+        """
         SELECT body, version FROM campaigns WHERE workspace_id = current_workspace() AND id = $1
         """)
 }

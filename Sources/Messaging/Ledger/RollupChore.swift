@@ -23,12 +23,14 @@ private func repairRollup(of campaign: RecentCampaign, _ db: Connection) throws 
     // One statement sees one instant, and what is counted later is counted in both.
     let differences = try db.all(RollupSQL.differences, campaign.workspace, campaign.id)
     for difference in differences {
-        Log.error("rollup differs from ledger", [
-            ("workspace", .string(campaign.workspace.description)), ("campaign", .string(campaign.id.description)),
-            ("measure", .string(difference.measure)), ("reason", .string(difference.reason)),
-            ("slot", .string(difference.slot.description)), ("messages", .integer(difference.messages)),
-            ("parts", .integer(difference.parts)),
-        ])
+        Log.error(
+            "rollup differs from ledger",
+            [
+                ("workspace", .string(campaign.workspace.description)), ("campaign", .string(campaign.id.description)),
+                ("measure", .string(difference.measure)), ("reason", .string(difference.reason)),
+                ("slot", .string(difference.slot.description)), ("messages", .integer(difference.messages)),
+                ("parts", .integer(difference.parts)),
+            ])
         try db.run(
             RollupSQL.mend, campaign.workspace, campaign.id, difference.slot, difference.measure, difference.reason,
             difference.messages, difference.parts)
@@ -38,14 +40,16 @@ private func repairRollup(of campaign: RecentCampaign, _ db: Connection) throws 
 
 enum RollupSQL {
     /// Campaigns whose messages may still change: receipts come for up to three days.
-    static let recentCampaigns = Statement<RecentCampaign>("""
+    static let recentCampaigns = Statement<RecentCampaign>(
+        """
         SELECT workspace_id, id FROM campaigns
          WHERE status IN ('sending', 'paused') OR frozen_at IS NOT NULL AND coalesce(finished_at, cancelled_at) > now() - interval '4 days'
          ORDER BY workspace_id, id
         """)
 
     /// What the ledger counts more than the rollup; negative: less. No row: they are equal.
-    static let differences = Statement<RollupDifference, WorkspaceID, CampaignID>("""
+    static let differences = Statement<RollupDifference, WorkspaceID, CampaignID>(
+        """
         WITH ledger AS (
             SELECT c.slot, c.measure, c.reason, count(*) AS messages, sum(c.parts) AS parts
               FROM messages m
@@ -65,7 +69,8 @@ enum RollupSQL {
          ORDER BY slot, measure, reason
         """)
 
-    static let mend = Statement<Int, WorkspaceID, CampaignID, Instant, String, String, Int, Int>("""
+    static let mend = Statement<Int, WorkspaceID, CampaignID, Instant, String, String, Int, Int>(
+        """
         INSERT INTO campaign_stats AS s (workspace_id, campaign_id, slot, measure, reason, shard, messages, parts)
         VALUES ($1, $2, $3, $4, $5, 0, $6, $7)
         ON CONFLICT (workspace_id, campaign_id, slot, measure, reason, shard)

@@ -105,7 +105,9 @@ final class SendLoop {
             gates[work.sender] = gate
             lanes.append(Lane(work, gate))
         }
-        gates = gates.filter { gate in lanes.contains { $0.work.sender == gate.key } || attempts.values.contains { $0.lane.work.sender == gate.key } }
+        gates = gates.filter { gate in
+            lanes.contains { $0.work.sender == gate.key } || attempts.values.contains { $0.lane.work.sender == gate.key }
+        }
         try recall()
     }
 
@@ -115,9 +117,11 @@ final class SendLoop {
             return try advance(lane)
         } catch let error as PostgresError where !error.isTransient {
             lane.nextClaim = .now() + Self.refusedSeconds
-            Log.error("campaign cannot be sent", [
-                ("campaign", .string(lane.work.campaign.description)), ("error", .string(error.description)),
-            ])
+            Log.error(
+                "campaign cannot be sent",
+                [
+                    ("campaign", .string(lane.work.campaign.description)), ("error", .string(error.description)),
+                ])
             return false
         }
     }
@@ -173,8 +177,9 @@ final class SendLoop {
             } else if text.unicodeScalars.count > longestText {
                 dropped.append((message, "text_too_long"))
             } else {
-                ready.append(ReadyMessage(
-                    id: message.id, createdAt: message.createdAt, to: message.to, text: text, parts: MessageSize(text).parts))
+                ready.append(
+                    ReadyMessage(
+                        id: message.id, createdAt: message.createdAt, to: message.to, text: text, parts: MessageSize(text).parts))
             }
         }
         if !dropped.isEmpty {
@@ -277,7 +282,8 @@ final class SendLoop {
                         next.messages.map { _ in nil })
                 }
             } catch let error as PostgresError where !error.isTransient {
-                Log.error("messages not given back", [("workspace", .string(next.workspace.description)), ("error", .string(error.description))])
+                Log.error(
+                    "messages not given back", [("workspace", .string(next.workspace.description)), ("error", .string(error.description))])
             }
             recalls.removeLast()
         }

@@ -72,9 +72,11 @@ struct Settlement {
             do {
                 try commit([entry], in: workspace, db)
             } catch let error as PostgresError where !error.isTransient {
-                Log.error("outcome not settled", [
-                    ("message", .string(entry.attempt.message.description)), ("error", .string(error.description)),
-                ])
+                Log.error(
+                    "outcome not settled",
+                    [
+                        ("message", .string(entry.attempt.message.description)), ("error", .string(error.description)),
+                    ])
             }
         }
     }
@@ -126,7 +128,8 @@ struct Settlement {
             case .rejected(_, .configuration) where lane.misconfigured >= misconfiguredLimit:
                 lane.misconfigured = 0
                 try db.run(LedgerSQL.pauseCampaign, lane.work.campaign, "sender_misconfigured")
-                Log.error("campaign paused", [("campaign", .string(lane.work.campaign.description)), ("reason", .string("sender_misconfigured"))])
+                Log.error(
+                    "campaign paused", [("campaign", .string(lane.work.campaign.description)), ("reason", .string("sender_misconfigured"))])
             default: break
             }
         }

@@ -113,7 +113,9 @@ enum OptOutWords {
     ])
 
     /// Behind a negation they ask for the opposite: "don't stop".
-    static let negated: Set<String> = ["stop", "stopping", "unsubscribe", "unsub", "quit", "cancel", "end", "remove", "delete", "leave", "opt"]
+    static let negated: Set<String> = [
+        "stop", "stopping", "unsubscribe", "unsub", "quit", "cancel", "end", "remove", "delete", "leave", "opt",
+    ]
 
     /// Expressions that have nothing to do with us.
     static let harmless: Phrases = {
@@ -125,9 +127,10 @@ enum OptOutWords {
             "spam folder", "spam filter",
         ]
         for verb in ["cancel", "delete", "end", "remove", "leave"] {
-            for what in ["order", "appointment", "appt", "booking", "reservation", "meeting", "delivery", "pickup", "flight", "ticket",
-                "tickets", "class", "lesson", "table", "visit", "session", "item", "trip", "tour", "payment", "review", "card", "party"]
-            {
+            for what in [
+                "order", "appointment", "appt", "booking", "reservation", "meeting", "delivery", "pickup", "flight", "ticket",
+                "tickets", "class", "lesson", "table", "visit", "session", "item", "trip", "tour", "payment", "review", "card", "party",
+            ] {
                 for which in ["", "my ", "our ", "the ", "an ", "a ", "that ", "this "] { phrases.append("\(verb) \(which)\(what)") }
             }
         }

@@ -13,7 +13,8 @@ enum SenderSQL {
             'created_at', rfc3339(s.created_at), 'updated_at', rfc3339(s.updated_at), 'version', s.version)::text AS item
         """
 
-    static let page = Statement<PageRow, String, TimestampText, SenderID, Int>("""
+    static let page = Statement<PageRow, String, TimestampText, SenderID, Int>(
+        """
         SELECT \(item), s.created_at::text, s.id::text
           FROM senders s
          WHERE s.workspace_id = current_workspace() AND (s.created_at, s.id) < ($2::timestamptz, $3)
@@ -21,23 +22,27 @@ enum SenderSQL {
          LIMIT $4
         """)
 
-    static let insert = Statement<Stored, String, SenderID, String, String?, String?, Double, String, [UInt8]>("""
+    static let insert = Statement<Stored, String, SenderID, String, String?, String?, Double, String, [UInt8]>(
+        """
         INSERT INTO senders AS s (workspace_id, id, name, channel, provider, from_number, messaging_service_sid,
                                   rate_parts_per_second, account_sid, credentials)
         VALUES (current_workspace(), $2, $3, 'sms', 'twilio', $4, $5, $6, $7, $8)
         RETURNING \(item), s.version
         """)
 
-    static let read = Statement<Stored, String, SenderID>("""
+    static let read = Statement<Stored, String, SenderID>(
+        """
         SELECT \(item), s.version FROM senders s WHERE s.workspace_id = current_workspace() AND s.id = $2
         """)
 
-    static let lock = Statement<Int, SenderID>("""
+    static let lock = Statement<Int, SenderID>(
+        """
         SELECT version FROM senders WHERE workspace_id = current_workspace() AND id = $1 FOR UPDATE
         """)
 
     /// A new origin of one kind takes the other kind's place.
-    static let change = Statement<Stored, String, SenderID, String?, String?, String?, Double?, String?, [UInt8]?, Bool>("""
+    static let change = Statement<Stored, String, SenderID, String?, String?, String?, Double?, String?, [UInt8]?, Bool>(
+        """
         UPDATE senders AS s
            SET name = coalesce($3, s.name),
                from_number = CASE WHEN $5::text IS NULL THEN coalesce($4, s.from_number) END,
@@ -51,23 +56,27 @@ enum SenderSQL {
         RETURNING \(item), s.version
         """)
 
-    static let delete = Statement<Int, SenderID>("""
+    static let delete = Statement<Int, SenderID>(
+        """
         DELETE FROM senders WHERE workspace_id = current_workspace() AND id = $1
         """)
 
     /// What the sending loop needs of a sender. The credentials are sealed.
-    static let forSending = Statement<SenderRow, SenderID>("""
+    static let forSending = Statement<SenderRow, SenderID>(
+        """
         SELECT id, channel, provider, from_number, messaging_service_sid, rate_parts_per_second, credentials, status, version
           FROM senders WHERE workspace_id = current_workspace() AND id = $1
         """)
 
     /// As it is and will be until the transaction ends.
-    static let lockStatus = Statement<String, SenderID>("""
+    static let lockStatus = Statement<String, SenderID>(
+        """
         SELECT status FROM senders WHERE workspace_id = current_workspace() AND id = $1 FOR SHARE
         """)
 
     /// Not when it was changed meanwhile: its new credentials have not been tried yet.
-    static let suspend = Statement<Int, SenderID, String, Int>("""
+    static let suspend = Statement<Int, SenderID, String, Int>(
+        """
         UPDATE senders SET status = 'suspended', status_reason = $2, version = version + 1, updated_at = now()
          WHERE workspace_id = current_workspace() AND id = $1 AND status = 'active' AND version = $3
         """)

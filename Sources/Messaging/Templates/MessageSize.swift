@@ -60,7 +60,8 @@ public struct MessageSize: Sendable, Hashable {
 
 /// The GSM 7-bit default alphabet and its extension table.
 public enum GSM7 {
-    private static let basic = "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡"
+    private static let basic =
+        "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡"
         + "ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
     private static let extended = "\u{0C}^{}\\[~]|€"
 

@@ -72,8 +72,9 @@ private func preview(_ body: String, _ contact: ContactID?, _ db: Connection) th
         "text": .string(text), "encoding": .string(size.encoding.rawValue), "units": .integer(Int64(size.units)),
         "parts": .integer(Int64(text.isEmpty ? 0 : size.parts)),
         "forces_ucs2": .array(GSM7.outsiders(in: text).map { .string(String($0)) }),
-        "variables": .array(template.variables.map {
-            ["name": .string($0.variable.description), "has_default": .bool($0.hasFallback)]
-        }),
+        "variables": .array(
+            template.variables.map {
+                ["name": .string($0.variable.description), "has_default": .bool($0.hasFallback)]
+            }),
     ])
 }

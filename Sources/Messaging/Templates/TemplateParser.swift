@@ -129,8 +129,9 @@ struct TemplateParser {
         var word = String.UnicodeScalarView()
         while let next = peek {
             let isFirst = word.isEmpty
-            guard next == "_" || next.properties.isAlphabetic
-                || !isFirst && (next == "-" || next.properties.numericType != nil)
+            guard
+                next == "_" || next.properties.isAlphabetic
+                    || !isFirst && (next == "-" || next.properties.numericType != nil)
             else { break }
             word.append(next)
             position += 1

@@ -9,7 +9,8 @@ enum TemplateSQL {
             'created_at', rfc3339(t.created_at), 'updated_at', rfc3339(t.updated_at), 'version', t.version)::text AS item
         """
 
-    static let page = Statement<PageRow, TimestampText, TemplateID, Int>("""
+    static let page = Statement<PageRow, TimestampText, TemplateID, Int>(
+        """
         SELECT \(item), t.created_at::text, t.id::text
           FROM templates t
          WHERE t.workspace_id = current_workspace() AND (t.created_at, t.id) < ($1::timestamptz, $2)
@@ -17,37 +18,44 @@ enum TemplateSQL {
          LIMIT $3
         """)
 
-    static let insert = Statement<Stored, TemplateID, String, Channel, String>("""
+    static let insert = Statement<Stored, TemplateID, String, Channel, String>(
+        """
         INSERT INTO templates AS t (workspace_id, id, name, channel, body)
         VALUES (current_workspace(), $1, $2, $3, $4)
         RETURNING \(item), t.version
         """)
 
-    static let read = Statement<Stored, TemplateID>("""
+    static let read = Statement<Stored, TemplateID>(
+        """
         SELECT \(item), t.version FROM templates t WHERE t.workspace_id = current_workspace() AND t.id = $1
         """)
 
-    static let body = Statement<String, TemplateID>("""
+    static let body = Statement<String, TemplateID>(
+        """
         SELECT body FROM templates WHERE workspace_id = current_workspace() AND id = $1
         """)
 
-    static let lock = Statement<Int, TemplateID>("""
+    static let lock = Statement<Int, TemplateID>(
+        """
         SELECT version FROM templates WHERE workspace_id = current_workspace() AND id = $1 FOR UPDATE
         """)
 
-    static let change = Statement<Stored, TemplateID, String?, String?>("""
+    static let change = Statement<Stored, TemplateID, String?, String?>(
+        """
         UPDATE templates AS t
            SET name = coalesce($2, t.name), body = coalesce($3, t.body), version = t.version + 1, updated_at = now()
          WHERE t.workspace_id = current_workspace() AND t.id = $1
         RETURNING \(item), t.version
         """)
 
-    static let delete = Statement<Int, TemplateID>("""
+    static let delete = Statement<Int, TemplateID>(
+        """
         DELETE FROM templates WHERE workspace_id = current_workspace() AND id = $1
         """)
 
     /// What a text may say of a contact.
-    static let contact = Statement<JSONValue, ContactID>("""
+    static let contact = Statement<JSONValue, ContactID>(
+        """
         SELECT \(contactFields("c")) FROM contacts c WHERE c.workspace_id = current_workspace() AND c.id = $1
         """)
 

@@ -65,7 +65,9 @@ public struct TwilioClient: Sendable {
         case 408: return .unknown(reason: "status_408")
         case 400...499:
             // Both forms of Twilio's errors have the code on top: its own, and RFC 9457.
-            let code = (answer?["code"]?.integer ?? answer?["code"]?.string.flatMap { Int($0) }).flatMap { Int32(exactly: $0) }.map { Int($0) }
+            let code = (answer?["code"]?.integer ?? answer?["code"]?.string.flatMap { Int($0) }).flatMap { Int32(exactly: $0) }.map {
+                Int($0)
+            }
             let isKnown = code.map { TwilioError.of($0).errorClass != .account && TwilioError.isKnown($0) } ?? false
             if response.status == 401 || response.status == 403 && !isKnown || code == 20003 { return .authenticationFailed }
             guard let code else { return .rejected(code: response.status, class: .bug) }

@@ -17,7 +17,8 @@ public struct TwilioError: Sendable {
     }
 
     public static func of(_ code: Int) -> TwilioError {
-        byCode[code] ?? TwilioError(code: code, errorClass: .soft, meaning: "Twilio gave the code \(code), which is not in our table.", hold: nil)
+        byCode[code]
+            ?? TwilioError(code: code, errorClass: .soft, meaning: "Twilio gave the code \(code), which is not in our table.", hold: nil)
     }
 
     public static func isKnown(_ code: Int) -> Bool { byCode[code] != nil }

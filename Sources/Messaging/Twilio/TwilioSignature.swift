@@ -111,7 +111,8 @@ public struct TwilioSignature {
 
     /// Signs as Twilio does: the sandbox's side.
     public static func sign(url: String, form: [(name: String, value: String)], token: String) -> String {
-        let signed = Array(url.utf8.prefix { $0 != UInt8(ascii: "#") }) + concatenated(form.map { (Array($0.name.utf8), Array($0.value.utf8)) })
+        let signed =
+            Array(url.utf8.prefix { $0 != UInt8(ascii: "#") }) + concatenated(form.map { (Array($0.name.utf8), Array($0.value.utf8)) })
         return base64Encode(Hash.hmacSHA1(key: Array(token.utf8), signed))
     }
 }

@@ -14,8 +14,11 @@ import Testing
             let contact = try site.add(["phone": "+12025550123", "email": "a@example.com"])
             let path = "/api/contacts/\(contact["id"]?.string ?? "")/consent"
             #expect(try site.send("GET", path).json["sms"]?["state"] == "unknown")
-            let made = try site.send("POST", "/api/consent", json: consent(
-                contact, "opted_in", at: "2026-01-01T00:00:00Z", ["wording": "I agree to texts.", "evidence": ["page": "https://example.com/join"]]))
+            let made = try site.send(
+                "POST", "/api/consent",
+                json: consent(
+                    contact, "opted_in", at: "2026-01-01T00:00:00Z",
+                    ["wording": "I agree to texts.", "evidence": ["page": "https://example.com/join"]]))
             #expect(made.status == 201 && made.json["wording"] == "I agree to texts." && made.json["at"] == "2026-01-01T00:00:00.000000Z")
             try site.send("POST", "/api/consent", json: consent(contact, "opted_out", at: "2026-03-01T00:00:00Z"))
             // Told late: known, but overtaken.
@@ -53,7 +56,9 @@ import Testing
         try withAudience { site throws in
             for order in [["opted_in", "opted_out"], ["opted_out", "opted_in"]] {
                 let contact = try site.add(["name": "x"])
-                for state in order { try site.send("POST", "/api/consent", json: consent(contact, .string(state), at: "2026-01-01T00:00:00Z")) }
+                for state in order {
+                    try site.send("POST", "/api/consent", json: consent(contact, .string(state), at: "2026-01-01T00:00:00Z"))
+                }
                 let now = try site.send("GET", "/api/contacts/\(contact["id"]?.string ?? "")/consent").json
                 #expect(now["sms"]?["state"] == "opted_out")
             }
@@ -63,10 +68,14 @@ import Testing
     @Test func `consent of the future, of nobody and without a source is refused`() throws {
         try withAudience { site throws in
             let contact = try site.add(["phone": "+12025550123"])
-            #expect(try site.send("POST", "/api/consent", json: consent(contact, "opted_in", at: "2126-01-01T00:00:00Z")).code == "out_of_range")
+            #expect(
+                try site.send("POST", "/api/consent", json: consent(contact, "opted_in", at: "2126-01-01T00:00:00Z")).code == "out_of_range"
+            )
             #expect(try site.send("POST", "/api/consent", json: consent(contact, "opted_in", ["source": " "])).code == "empty")
             #expect(try site.send("POST", "/api/consent", json: consent(contact, "maybe")).code == "not_one_of")
-            #expect(try site.send("POST", "/api/consent", json: consent(["id": "0190f5c2-0000-7000-8000-000000000000"], "opted_in")).code == "unknown_contact")
+            #expect(
+                try site.send("POST", "/api/consent", json: consent(["id": "0190f5c2-0000-7000-8000-000000000000"], "opted_in")).code
+                    == "unknown_contact")
             let other = try site.owner.createAPIKey(in: site.owner.createWorkspace()).token
             #expect(try site.send("POST", "/api/consent", json: consent(contact, "opted_in"), as: other).status == 422)
             #expect(try site.send("GET", "/api/contacts/\(contact["id"]?.string ?? "")/consent", as: other).status == 404)
@@ -91,7 +100,8 @@ import Testing
             #expect(try site.send("POST", "/api/suppressions", json: ["channel": "sms", "address": "x"]).code == "bad_phone")
             // An opt-out is never weakened.
             try site.send("POST", "/api/suppressions", json: ["channel": "sms", "address": "+12025550123", "reason": "opt_out"])
-            #expect(try site.send("POST", "/api/suppressions", json: ["channel": "sms", "address": "+12025550123"]).json["reason"] == "opt_out")
+            #expect(
+                try site.send("POST", "/api/suppressions", json: ["channel": "sms", "address": "+12025550123"]).json["reason"] == "opt_out")
             let other = try site.owner.createAPIKey(in: site.owner.createWorkspace()).token
             #expect(try site.send("DELETE", path, as: other).status == 404)
             #expect(try site.send("DELETE", path).status == 204)

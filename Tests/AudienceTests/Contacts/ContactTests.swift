@@ -7,11 +7,13 @@ import Vocabulary
 @Suite struct ContactTests {
     @Test func `a contact is created, read, changed and deleted, and its ETag follows`() throws {
         try withAudience { site throws in
-            let made = try site.send("POST", "/api/contacts", json: ["email": "Ada@Example.com", "phone": "(202) 555-0123", "attributes": ["plan": "gold"]])
+            let made = try site.send(
+                "POST", "/api/contacts", json: ["email": "Ada@Example.com", "phone": "(202) 555-0123", "attributes": ["plan": "gold"]])
             #expect(made.status == 201 && made.header("etag") == "\"v1\"")
             let path = try #require(made.header("location"))
             #expect(try site.send("GET", path).json == made.json)
-            let changed = try site.send("PATCH", path, json: ["name": "Ada", "attributes": ["plan": .null, "seats": 3]], headers: [("If-Match", "\"v1\"")])
+            let changed = try site.send(
+                "PATCH", path, json: ["name": "Ada", "attributes": ["plan": .null, "seats": 3]], headers: [("If-Match", "\"v1\"")])
             #expect(changed.status == 200 && changed.header("etag") == "\"v2\"")
             #expect(changed.json["attributes"] == ["seats": 3] && changed.json["email"] == "ada@example.com")
             #expect(try site.send("PATCH", path, json: ["name": "x"], headers: [("If-Match", "\"v1\"")]).status == 412)
@@ -40,17 +42,18 @@ import Vocabulary
         }
     }
 
-    @Test(arguments: [
-        (["email": "nobody"], "/email", "bad_format"), (["phone": "12"], "/phone", "bad_phone"),
-        (["phone": "+1 202 555 0123 ext. 5"], "/phone", "bad_phone"),
-        (["timezone": "Mars/Olympus"], "/timezone", "bad_format"), (["country": "XX"], "/country", "bad_format"),
-        (["surname": "x"], "/surname", "unknown_member"), (["name": 5], "/name", "wrong_type"),
-        (["attributes": ["a.b": 1]], "/attributes/a.b", "bad_key"),
-        (["attributes": ["a": ["b": ["c": ["d": ["e": ["f": 1]]]]]]], "/attributes/a/b/c/d/e", "too_deep"),
-        (["attributes": ["a": "\u{0}"]], "/attributes/a", "bad_character"),
-        (["attributes": ["a": ["x\u{0}"]]], "/attributes/a", "bad_character"),
-        (["name": "\u{0}"], "/name", "bad_character"),
-    ] as [(JSONValue, String, String)])
+    @Test(
+        arguments: [
+            (["email": "nobody"], "/email", "bad_format"), (["phone": "12"], "/phone", "bad_phone"),
+            (["phone": "+1 202 555 0123 ext. 5"], "/phone", "bad_phone"),
+            (["timezone": "Mars/Olympus"], "/timezone", "bad_format"), (["country": "XX"], "/country", "bad_format"),
+            (["surname": "x"], "/surname", "unknown_member"), (["name": 5], "/name", "wrong_type"),
+            (["attributes": ["a.b": 1]], "/attributes/a.b", "bad_key"),
+            (["attributes": ["a": ["b": ["c": ["d": ["e": ["f": 1]]]]]]], "/attributes/a/b/c/d/e", "too_deep"),
+            (["attributes": ["a": "\u{0}"]], "/attributes/a", "bad_character"),
+            (["attributes": ["a": ["x\u{0}"]]], "/attributes/a", "bad_character"),
+            (["name": "\u{0}"], "/name", "bad_character"),
+        ] as [(JSONValue, String, String)])
     func `a wrong value is told with its place`(body: JSONValue, pointer: String, code: String) throws {
         try withAudience { site throws in
             let answer = try site.send("POST", "/api/contacts", json: body)
@@ -62,7 +65,8 @@ import Vocabulary
 
     @Test func `all faults come at once`() throws {
         try withAudience { site throws in
-            let answer = try site.send("POST", "/api/contacts", json: ["email": "x", "country": "??", "timezone": "?", "attributes": ["": 1]])
+            let answer = try site.send(
+                "POST", "/api/contacts", json: ["email": "x", "country": "??", "timezone": "?", "attributes": ["": 1]])
             #expect(answer.json["errors"]?.array?.count == 4)
         }
     }
@@ -132,7 +136,10 @@ import Vocabulary
 
     @Test func `filters hold together, and search finds parts of names and addresses`() throws {
         try withAudience { site throws in
-            _ = try site.add(["external_id": "A", "email": "ada@example.com", "first_name": "Ada", "last_name": "Lovelace", "status": "New", "tags": ["vip"]])
+            _ = try site.add([
+                "external_id": "A", "email": "ada@example.com", "first_name": "Ada", "last_name": "Lovelace", "status": "New",
+                "tags": ["vip"],
+            ])
             _ = try site.add(["external_id": "B", "phone": "+12025550123", "name": "100% Bo_b", "status": "Old", "tags": ["vip", "x"]])
             _ = try site.add(["external_id": "C", "name": "1000 Bob", "status": "New"])
             func found(_ query: String) throws -> [String] {
@@ -162,7 +169,8 @@ import Vocabulary
     @Test func `search by a part of a text is served by an index, and shows no other workspace's`() throws {
         try withAudience { site throws in
             let other = try site.owner.createWorkspace()
-            try site.owner.execute("""
+            try site.owner.execute(
+                """
                 INSERT INTO contacts (workspace_id, ordinal, name) SELECT '\(other)', n, 'needle ' || n FROM generate_series(1, 50) n;
                 INSERT INTO contacts (workspace_id, ordinal, name) SELECT '\(site.workspace)', n, 'hay ' || md5(n::text) FROM generate_series(1, 20000) n;
                 INSERT INTO contacts (workspace_id, ordinal, name) VALUES ('\(site.workspace)', 20001, 'a needle');
@@ -172,7 +180,8 @@ import Vocabulary
             // The function's own statement, as the owner runs it.
             let plan: [String] = try site.owner.transaction { db in
                 try db.setWorkspace(site.workspace)
-                return try db.dynamic("""
+                return try db.dynamic(
+                    """
                     EXPLAIN SELECT c.id FROM contacts c WHERE c.workspace_id = current_workspace()
                        AND coalesce(name, '') || E'\\n' || coalesce(first_name, '') || ' ' || coalesce(last_name, '') || E'\\n' ||
                            coalesce(email, '') || E'\\n' || coalesce(phone, '') || E'\\n' || coalesce(external_id, '') ILIKE '%needle%'
@@ -185,10 +194,16 @@ import Vocabulary
 
     @Test func `an export holds everything, and a spreadsheet takes no cell for a formula`() throws {
         try withAudience { site throws in
-            _ = try site.add(["external_id": "A", "phone": "+12025550123", "name": "=1+1", "tags": ["x", "y"], "attributes": ["note": "a \"b\",\nc", "n": -5, "email": "@x"]])
+            _ = try site.add([
+                "external_id": "A", "phone": "+12025550123", "name": "=1+1", "tags": ["x", "y"],
+                "attributes": ["note": "a \"b\",\nc", "n": -5, "email": "@x"],
+            ])
             _ = try site.add(["external_id": "B", "name": "-x"])
             let csv = try site.send("GET", "/api/contacts/export").text.split(separator: "\r\n").map(String.init)
-            #expect(csv[0] == "id,external_id,email,phone,name,first_name,last_name,status,timezone,country,tags,created_at,attributes.email,n,note")
+            #expect(
+                csv[0]
+                    == "id,external_id,email,phone,name,first_name,last_name,status,timezone,country,tags,created_at,attributes.email,n,note"
+            )
             #expect(csv[1].contains(",A,,+12025550123,'=1+1,,,,,,x|y,") && csv[1].hasSuffix(",'@x,-5,\"a \"\"b\"\",\nc\""))
             #expect(csv[2].contains(",B,,,'-x,"))
             let lines = try site.send("GET", "/api/contacts/export?format=jsonl").text.split(separator: "\n")
@@ -201,7 +216,9 @@ import Vocabulary
         try withAudience { site throws in
             // A quote with a combining mark behind it is one character to Swift, and two to who reads the file.
             let names = ["a\"\u{301},=cmd|x", "\"\"\u{308}", "x\ny", "=\"\u{301}"]
-            for (n, name) in names.enumerated() { _ = try site.add(["external_id": .string("e\(n)"), "attributes": ["note": .string(name)]]) }
+            for (n, name) in names.enumerated() {
+                _ = try site.add(["external_id": .string("e\(n)"), "attributes": ["note": .string(name)]])
+            }
             let csv = try site.send("GET", "/api/contacts/export").body
             var reader = CSVReader()
             var notes: [String] = []
@@ -220,9 +237,14 @@ import Vocabulary
             #expect(made.json["attributes"] == ["n": 1e19, "m": 5, "huge": 1e300])
             let csv = try site.send("GET", "/api/contacts/export").text
             #expect(csv.contains(",1e+300,5,1e+19\r\n"), "\(csv)")
-            let rule: JSONValue = ["match": ["all": [
-                ["field": "attributes.n", "op": "at_least", "value": 1e18], ["field": "attributes.huge", "op": "at_most", "value": 1e300],
-            ]]]
+            let rule: JSONValue = [
+                "match": [
+                    "all": [
+                        ["field": "attributes.n", "op": "at_least", "value": 1e18],
+                        ["field": "attributes.huge", "op": "at_most", "value": 1e300],
+                    ]
+                ]
+            ]
             #expect(try site.send("POST", "/api/segments/preview", json: ["rule": rule]).json["sample"]?.array?.count == 1)
             let segment = try site.send("POST", "/api/segments", json: ["name": "Big", "rule": rule])
             #expect(segment.status == 201, "\(segment.text)")

@@ -11,8 +11,13 @@ import Testing
 
     @Test func `fields are those of every contact and those that were seen, with types and examples`() throws {
         try withAudience { site throws in
-            _ = try site.add(["email": "a@example.com", "attributes": ["n": 5, "flag": true, "day": "2026-01-31", "address": ["city": "Rome"], "colours": ["red"]]])
-            _ = try site.add(["email": "b@example.com", "attributes": ["n": "7.5", "flag": "no", "day": "2026-02-01T10:00", "address": ["city": "Oslo"]]])
+            _ = try site.add([
+                "email": "a@example.com",
+                "attributes": ["n": 5, "flag": true, "day": "2026-01-31", "address": ["city": "Rome"], "colours": ["red"]],
+            ])
+            _ = try site.add([
+                "email": "b@example.com", "attributes": ["n": "7.5", "flag": "no", "day": "2026-02-01T10:00", "address": ["city": "Oslo"]],
+            ])
             let types = try types(site)
             #expect(types["email"] == "email" && types["tags"] == "tags" && types["created_at"] == "time")
             #expect(types["attributes.n"] == "number" && types["attributes.flag"] == "boolean" && types["attributes.day"] == "time")
@@ -39,7 +44,9 @@ import Testing
             #expect(put.status == 200 && put.json["type"] == "text" && put.json["declared"] == true && put.json["label"] == "ZIP")
             _ = try site.add(["attributes": ["zip": "10001"]])
             #expect(try types(site)["attributes.zip"] == "text")
-            #expect(try site.send("PUT", "/api/fields/attributes.zip", json: ["type": "number"], headers: [("If-Match", "\"v1\"")]).status == 412)
+            #expect(
+                try site.send("PUT", "/api/fields/attributes.zip", json: ["type": "number"], headers: [("If-Match", "\"v1\"")]).status
+                    == 412)
             #expect(try site.send("DELETE", "/api/fields/attributes.zip").status == 204)
             #expect(try types(site)["attributes.zip"] == "number")
             // Declared before any value was seen, and forgotten without a trace.
@@ -59,10 +66,11 @@ import Testing
         }
     }
 
-    @Test(arguments: [
-        ("5", FieldTypes.number), ("-1.5e3", .number), ("1", [.number, .boolean]), ("TRUE", .boolean), ("2026-02-29", []),
-        ("2028-02-29", [.date, .time]), ("2026-01-31T10:00:00+02:00", .time), ("1e9999", []), ("NaN", []), ("0x10", []), ("x", []),
-    ] as [(String, FieldTypes)])
+    @Test(
+        arguments: [
+            ("5", FieldTypes.number), ("-1.5e3", .number), ("1", [.number, .boolean]), ("TRUE", .boolean), ("2026-02-29", []),
+            ("2028-02-29", [.date, .time]), ("2026-01-31T10:00:00+02:00", .time), ("1e9999", []), ("NaN", []), ("0x10", []), ("x", []),
+        ] as [(String, FieldTypes)])
     func `a text is what it converts to`(text: String, types: FieldTypes) {
         #expect(FieldTypes(of: .string(text)) == types)
     }

@@ -47,7 +47,8 @@ private func unreadable(_ bytes: [UInt8]) -> String? {
     }
 
     @Test func `a quote that is never closed costs its line and no other`() throws {
-        #expect(try read("a,b\n1,2\nx,\"open\n3,4\n5,\"\"\n6,7") == ["1: a¦b", "2: 1¦2", "3: !unbalanced_quote", "4: 3¦4", "5: 5¦", "6: 6¦7"])
+        #expect(
+            try read("a,b\n1,2\nx,\"open\n3,4\n5,\"\"\n6,7") == ["1: a¦b", "2: 1¦2", "3: !unbalanced_quote", "4: 3¦4", "5: 5¦", "6: 6¦7"])
         #expect(try read("a,b\r\nx,\"open\r\n3,4\r\n") == ["1: a¦b", "2: !unbalanced_quote", "3: 3¦4"])
         #expect(try read("a,b\nx,\"open") == ["1: a¦b", "2: !unbalanced_quote"])
     }

@@ -39,7 +39,8 @@ private func codes(_ result: JSONValue) -> [String] {
 @Suite struct ImportTests {
     @Test func `columns named like a field fill it, all others become attributes`() throws {
         try withAudience { site throws in
-            let result = try site.load("""
+            let result = try site.load(
+                """
                 external_id,Email,phone,First Name,tags,zip_code,score,vip,joined
                 A1, Ada@Example.COM ,(202) 555-0123,Ada,vip|new,02134,12.5,yes,2026-01-31
                 A2,,+44 20 7946 0958,,,10001,7,no,2026-02-01T10:00:00Z
@@ -62,7 +63,8 @@ private func codes(_ result: JSONValue) -> [String] {
 
     @Test func `the same file again changes nothing`() throws {
         try withAudience { site throws in
-            let file = "external_id,email,status,n\nA,a@example.com,New,1\nB,b@example.com,New,2\nA,a@example.com,Old,\nC,c@example.com,,x\n"
+            let file =
+                "external_id,email,status,n\nA,a@example.com,New,1\nB,b@example.com,New,2\nA,a@example.com,Old,\nC,c@example.com,,x\n"
             #expect(counts(try site.load(file)) == [4, 3, 1, 0, 0])
             let before: [String] = try site.owner.dynamic("SELECT to_jsonb(c)::text FROM contacts c ORDER BY ordinal", [])
             #expect(counts(try site.load(file)) == [4, 0, 0, 4, 0])
@@ -76,7 +78,8 @@ private func codes(_ result: JSONValue) -> [String] {
             _ = try site.add(["external_id": "A", "email": "a@example.com", "status": "New", "attributes": ["x": 1, "y": 2]])
             _ = try site.add(["email": "b@example.com", "name": "Bo"])
             _ = try site.add(["phone": "+12025550100", "name": "Cy"])
-            let result = try site.load("""
+            let result = try site.load(
+                """
                 external_id,email,phone,name,y
                 A,new@example.com,,,3
                 ,b@example.com,,,
@@ -94,7 +97,8 @@ private func codes(_ result: JSONValue) -> [String] {
         try withAudience { site throws in
             _ = try site.add(["external_id": "A", "email": "a@example.com"])
             _ = try site.add(["external_id": "B", "phone": "+12025550100"])
-            let result = try site.load("""
+            let result = try site.load(
+                """
                 external_id,email,phone,status
                 B,a@example.com,,X
                 A,,+12025550100,X
@@ -110,7 +114,8 @@ private func codes(_ result: JSONValue) -> [String] {
 
     @Test func `broken rows are told with line, column and reason, and all others are taken`() throws {
         try withAudience { site throws in
-            var file = Array("""
+            var file = Array(
+                """
                 external_id,email,phone,note
                 A,a@example.com,,ok
                 B,"b@example.com" x,,quote
@@ -129,10 +134,11 @@ private func codes(_ result: JSONValue) -> [String] {
             file += Array("L,l@example.com,,\(String(repeating: "x", count: 70_000))\nM,m@example.com,,last".utf8)
             let result = try site.load(file)
             let found = codes(result)
-            #expect(found == [
-                "3 email text_after_quote", "4 - too_few_cells", "5 - too_many_cells", "6 email bad_email", "7 phone bad_phone",
-                "8 - no_identity", "9 note text_after_quote", "13 note wrong_encoding", "14 - bad_character", "15 note cell_too_large",
-            ])
+            #expect(
+                found == [
+                    "3 email text_after_quote", "4 - too_few_cells", "5 - too_many_cells", "6 email bad_email", "7 phone bad_phone",
+                    "8 - no_identity", "9 note text_after_quote", "13 note wrong_encoding", "14 - bad_character", "15 note cell_too_large",
+                ])
             #expect(try site.contact("M")["attributes"]?["note"] == "last")
             let answer = try site.send("GET", result["errors_url"]?.string ?? "")
             #expect(answer.status == 200)
@@ -168,7 +174,8 @@ private func codes(_ result: JSONValue) -> [String] {
     @Test func `a body that is cut short leaves nothing`() throws {
         try withAudience { site throws in
             let answer = try site.responder.send(
-                "POST", "/api/contacts/import", token: site.token, contentType: "text/csv", body: Array("email\na@exa".utf8), announced: 5000)
+                "POST", "/api/contacts/import", token: site.token, contentType: "text/csv", body: Array("email\na@exa".utf8),
+                announced: 5000)
             #expect(answer.status == 400 && answer.code == "body_incomplete")
             #expect(try site.count("imports") == 0)
         }
@@ -176,7 +183,8 @@ private func codes(_ result: JSONValue) -> [String] {
 
     @Test func `a mapping renames columns and leaves some out`() throws {
         try withAudience { site throws in
-            let mapping = "%7B%22Mail%22:%22email%22,%22Plan%22:%22attributes.plan_name%22,%22Secret%22:null,%22name%22:%22attributes.name%22%7D"
+            let mapping =
+                "%7B%22Mail%22:%22email%22,%22Plan%22:%22attributes.plan_name%22,%22Secret%22:null,%22name%22:%22attributes.name%22%7D"
             _ = try site.load("Mail,Plan,Secret,name,other.key\nx@example.com,Gold,s,n,o\n", query: "?mapping=" + mapping)
             let contact = try site.send("GET", "/api/contacts?email=x@example.com").json["items"]?.array?.first
             #expect(contact?["attributes"] == ["plan_name": "Gold", "name": "n", "other_key": "o"])
@@ -187,7 +195,8 @@ private func codes(_ result: JSONValue) -> [String] {
     @Test func `a multipart body brings the file and its mapping, in any order`() throws {
         try withAudience { site throws in
             let mapping = "--XX\r\nContent-Disposition: form-data; name=\"mapping\"\r\n\r\n{\"Mail\":\"email\"}\r\n"
-            let file = "--XX\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.csv\"\r\nContent-Type: text/csv\r\n\r\nMail,n\r\na@example.com,1\r\n\r\n"
+            let file =
+                "--XX\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.csv\"\r\nContent-Type: text/csv\r\n\r\nMail,n\r\na@example.com,1\r\n\r\n"
             for (index, body) in [mapping + file + "--XX--\r\n", file + mapping + "--XX--\r\n"].enumerated() {
                 let answer = try site.upload(Array(body.utf8), type: "multipart/form-data; boundary=\"XX\"")
                 #expect(answer.status == 202, "\(answer.text)")
@@ -213,14 +222,17 @@ private func codes(_ result: JSONValue) -> [String] {
     @Test func `declared consent is recorded for whoever can be reached and has said nothing yet`() throws {
         try withAudience { site throws in
             let out = try site.add(["external_id": "OUT", "phone": "+12025550101"])
-            try site.send("POST", "/api/consent", json: ["contact_id": out["id"] ?? .null, "channel": "sms", "state": "opted_out", "source": "call"])
+            try site.send(
+                "POST", "/api/consent", json: ["contact_id": out["id"] ?? .null, "channel": "sms", "state": "opted_out", "source": "call"])
             let file = "external_id,phone,email\nOUT,+12025550101,\nNEW,+12025550102,n@example.com\nMAIL,,m@example.com\n"
             for _ in 1...2 { _ = try site.load(file, query: "?consent=sms,email") }
-            let states: [String] = try site.owner.dynamic("""
+            let states: [String] = try site.owner.dynamic(
+                """
                 SELECT c.external_id || ' ' || k.channel || ' ' || k.state || ' ' || k.source
                   FROM consents k JOIN contacts c ON c.id = k.contact_id ORDER BY 1
                 """, [])
-            #expect(states == ["MAIL email opted_in import", "NEW email opted_in import", "NEW sms opted_in import", "OUT sms opted_out call"])
+            #expect(
+                states == ["MAIL email opted_in import", "NEW email opted_in import", "NEW sms opted_in import", "OUT sms opted_out call"])
             #expect(try site.count("consent_events") == 4)
             #expect(try site.upload(Array(file.utf8), query: "?consent=fax").status == 422)
         }
@@ -268,10 +280,11 @@ private func codes(_ result: JSONValue) -> [String] {
         try withAudience { site throws in
             #expect(counts(try site.load(file)) == [64_000, 64_000, 0, 0, 0])
             let types: [String] = try site.owner.dynamic("SELECT substr(key, 12) || ' ' || type FROM fields ORDER BY key", [])
-            #expect(types == [
-                "channel text", "history number", "history_segment text", "mens number", "newbie number", "recency number",
-                "womens number", "zip_code text",
-            ])
+            #expect(
+                types == [
+                    "channel text", "history number", "history_segment text", "mens number", "newbie number", "recency number",
+                    "womens number", "zip_code text",
+                ])
             #expect(counts(try site.load(file)) == [64_000, 0, 0, 64_000, 0])
         }
     }

@@ -3,7 +3,8 @@ import Testing
 
 @Suite struct MultipartReaderTests {
     @Test func `parts come out whole, whatever the size of the pieces`() throws {
-        let body = Array("""
+        let body = Array(
+            """
             preamble\r\n--b1\r\nContent-Disposition: form-data; name="one"\r\n\r\nfirst\r\n--b\r\n--b1\r
             content-disposition: form-data; filename="x"; name=two\r\nContent-Type: text/csv\r\n\r\n\r\n--b1--\r\nepilogue
             """.utf8)

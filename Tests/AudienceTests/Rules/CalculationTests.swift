@@ -7,7 +7,8 @@ import Testing
 import Vocabulary
 
 @Suite struct CalculationTests {
-    private static let state = "SELECT state || ' ' || member_count || ' ' || (calculated_at >= $2::timestamptz) FROM segments WHERE id = $1"
+    private static let state =
+        "SELECT state || ' ' || member_count || ' ' || (calculated_at >= $2::timestamptz) FROM segments WHERE id = $1"
 
     @Test func `whoever waits for a calculation learns when it was, also if it changed nothing`() throws {
         try withWorld { world in

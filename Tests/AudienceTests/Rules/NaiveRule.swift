@@ -46,11 +46,13 @@ struct NaiveRule {
         let (op, wanted) = (leaf["op"]!.string!, leaf["value"] ?? .null)
         let raw = value(key, contact)
         let lower = leaf["case"]?.string != "sensitive"
-        let negative = ["is_unknown", "is_not", "is_none_of", "does_not_contain", "not_between", "not_on", "not_within", "has_none_of"].contains(op)
-        let positive = [
-            "is_unknown": "is_known", "is_not": "is", "is_none_of": "is_any_of", "does_not_contain": "contains",
-            "not_between": "between", "not_on": "on", "not_within": "within", "has_none_of": "has_any_of",
-        ][op] ?? op
+        let negative = ["is_unknown", "is_not", "is_none_of", "does_not_contain", "not_between", "not_on", "not_within", "has_none_of"]
+            .contains(op)
+        let positive =
+            [
+                "is_unknown": "is_known", "is_not": "is", "is_none_of": "is_any_of", "does_not_contain": "contains",
+                "not_between": "between", "not_on": "on", "not_within": "within", "has_none_of": "has_any_of",
+            ][op] ?? op
         let known: Bool
         var answer: Bool
         switch types[key]! {

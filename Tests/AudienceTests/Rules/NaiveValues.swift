@@ -4,10 +4,12 @@ import JSON
 import Vocabulary
 
 func naiveLower(_ text: String) -> String {
-    String(String.UnicodeScalarView(text.unicodeScalars.map { scalar in
-        // Simple lower-casing: one character becomes one. The full mapping of İ alone has two.
-        scalar == "\u{130}" ? "i" : scalar.properties.lowercaseMapping.unicodeScalars.first!
-    }))
+    String(
+        String.UnicodeScalarView(
+            text.unicodeScalars.map { scalar in
+                // Simple lower-casing: one character becomes one. The full mapping of İ alone has two.
+                scalar == "\u{130}" ? "i" : scalar.properties.lowercaseMapping.unicodeScalars.first!
+            }))
 }
 
 func naiveText(_ value: JSONValue?) -> String? {
@@ -20,7 +22,9 @@ func naiveText(_ value: JSONValue?) -> String? {
 }
 
 func naiveText(_ text: String, _ op: String, _ wanted: JSONValue, _ lower: Bool) -> Bool {
-    func fold(_ text: String) -> [Unicode.Scalar] { Array((lower ? naiveLower(text) : text).precomposedStringWithCanonicalMapping.unicodeScalars) }
+    func fold(_ text: String) -> [Unicode.Scalar] {
+        Array((lower ? naiveLower(text) : text).precomposedStringWithCanonicalMapping.unicodeScalars)
+    }
     let text = fold(text)
     let list = (wanted.array ?? [wanted]).compactMap(\.string).map(fold)
     func contains(_ part: [Unicode.Scalar]) -> Bool {
@@ -66,7 +70,9 @@ func naiveTags(_ tags: [String]?, _ op: String, _ wanted: JSONValue, _ lower: Bo
         }
     }
     guard let tags else { return false }
-    func fold(_ texts: [String]) -> Set<[Unicode.Scalar]> { Set(texts.map { Array((lower ? naiveLower($0) : $0).precomposedStringWithCanonicalMapping.unicodeScalars) }) }
+    func fold(_ texts: [String]) -> Set<[Unicode.Scalar]> {
+        Set(texts.map { Array((lower ? naiveLower($0) : $0).precomposedStringWithCanonicalMapping.unicodeScalars) })
+    }
     let (own, list) = (fold(tags), fold(wanted.array?.compactMap(\.string) ?? []))
     return switch op {
     case "has_any_of": !own.isDisjoint(with: list)
@@ -105,7 +111,9 @@ struct NaiveDecimal: Comparable, CustomStringConvertible {
         if let e = rest.first, e == "e" || e == "E" {
             let power = String(String.UnicodeScalarView(rest.dropFirst()))
             let bare = power.hasPrefix("+") || power.hasPrefix("-") ? String(power.dropFirst()) : power
-            guard (1...3).contains(bare.unicodeScalars.count), bare.unicodeScalars.allSatisfy({ ("0"..."9").contains($0) }) else { return nil }
+            guard (1...3).contains(bare.unicodeScalars.count), bare.unicodeScalars.allSatisfy({ ("0"..."9").contains($0) }) else {
+                return nil
+            }
             exponent += Int(bare)! * (power.hasPrefix("-") ? -1 : 1)
             rest = []
         }

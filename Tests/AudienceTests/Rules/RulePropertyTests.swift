@@ -109,7 +109,8 @@ struct RuleDice {
         case "is_known", "is_unknown", "is_true", "is_false", "is_empty": return nil
         case "is_any_of", "is_none_of", "contains_any_of", "contains_all_of", "has_any_of", "has_all_of", "has_none_of", "is_exactly":
             return type == .number ? .array(several(numbers)) : .array(several(Self.texts).map { .string($0) })
-        case "size": return [pick(["is", "at_least", "at_most", "more_than", "less_than"]): .integer(Int64.random(in: 0...3, using: &generator))]
+        case "size":
+            return [pick(["is", "at_least", "at_most", "more_than", "less_than"]): .integer(Int64.random(in: 0...3, using: &generator))]
         case "within", "not_within", "anniversary_within": return window()
         case "day_of_week_is": return [pick(["monday", "friday", 6, 7]), pick([1, 2, "sunday"])]
         case "hour_is": return .array(several([0, 3, 12, 22, 23]))
@@ -143,7 +144,9 @@ struct RuleDice {
         switch Int.random(in: 0..<5, using: &generator) {
         case 0: return ["last": .string(length())]
         case 1:
-            return ["calendar": .string(pick(["this", "last", "next"])), "unit": .string(pick(["day", "week", "month", "quarter", "year"]))]
+            return [
+                "calendar": .string(pick(["this", "last", "next"])), "unit": .string(pick(["day", "week", "month", "quarter", "year"])),
+            ]
         case 2: return ["between": [time(), time()]]
         case 3: return ["since": time()]
         default: return ["until": time()]
@@ -190,7 +193,8 @@ struct RuleDice {
                 let expected = contacts.filter { naive.matches(rule, $0.value) }.map(\.key)
                 let differences = Set(found).symmetricDifference(expected).sorted()
                 if let first = differences.first {
-                    Issue.record("""
+                    Issue.record(
+                        """
                         seed \(seed), rule \(number): \(rule.text)
                         contact \(contacts[first]!.attributes.text) \(contacts[first]!.columns) in \(contacts[first]!.zone ?? "no zone")
                         found by \(found.contains(first) ? "SQL" : "the naive reading") only

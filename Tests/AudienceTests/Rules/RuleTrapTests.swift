@@ -88,16 +88,22 @@ import Vocabulary
             #expect(try world.find(["not": ["field": "attributes.city", "op": "is", "value": "rome"]]) == all)
             #expect(try world.find(["field": "attributes.age", "op": "is_not", "value": 30]) == all)
             #expect(try world.find(["field": "attributes.age", "op": "not_between", "value": [20, 40]]) == all)
-            #expect(try world.find(["not": ["field": "attributes.age", "op": "less_than", "value": 10]]) == ["absent", "empty", "null", "same"])
+            #expect(
+                try world.find(["not": ["field": "attributes.age", "op": "less_than", "value": 10]]) == ["absent", "empty", "null", "same"])
             #expect(try world.find(["field": "attributes.city", "op": "is_unknown"]) == ["absent", "empty", "null"])
             #expect(try world.find(["field": "attributes.city", "op": "is_not", "value": "rome", "missing": "no_match"]) == ["other"])
-            #expect(try world.find(["field": "attributes.city", "op": "is", "value": "rome", "missing": "match"]) == ["absent", "empty", "null", "same"])
+            #expect(
+                try world.find(["field": "attributes.city", "op": "is", "value": "rome", "missing": "match"]) == [
+                    "absent", "empty", "null", "same",
+                ])
         }
     }
 
     @Test func `a value that does not convert is missing and fails nothing`() throws {
         try withWorld { world in
-            for (key, type) in [("n", FieldType.number), ("b", .boolean), ("d", .date), ("t", .time), ("g", .tags)] { try world.field(key, type) }
+            for (key, type) in [("n", FieldType.number), ("b", .boolean), ("d", .date), ("t", .time), ("g", .tags)] {
+                try world.field(key, type)
+            }
             let dirty: [JSONValue] = [
                 "abc", "12abc", "1e99999", "NaN", "Infinity", "-", ".", "0x10", "2026-02-30", "2025-02-29", "2026-13-01",
                 "0000-01-01", "2026-01-01T25:00", "2026-01-01T10:00:00+99:00", ["a": 1], [1, "x"], [["x"]], "maybe",
@@ -187,7 +193,9 @@ import Vocabulary
             #expect(try world.find(["consent": "sms", "state": "opted_out"]) == ["no"])
             #expect(try world.find(["consent": "sms", "state": "unknown"]) == ["unknown"])
             #expect(try world.find(["consent": "email", "state": "unknown"]) == ["no", "unknown", "yes"])
-            let either: JSONValue = ["any": [["field": "name", "op": "is", "value": "no"], ["field": "name", "op": "is", "value": "yes"]]]
+            let either: JSONValue = [
+                "any": [["field": "name", "op": "is", "value": "no"], ["field": "name", "op": "is", "value": "yes"]]
+            ]
             #expect(try world.find(["all": [["consent": "sms", "state": "opted_in"], either]]) == ["yes"])
         }
     }
@@ -200,7 +208,9 @@ import Vocabulary
             try world.contact("none", ["likes": []])
             for field in ["tags", "attributes.likes"] {
                 let wanted: JSONValue = field == "tags" ? ["vip", "NEW"] : ["TEA", "Cake"]
-                func find(_ op: String) throws -> [String] { try world.find(["field": .string(field), "op": .string(op), "value": wanted]) }
+                func find(_ op: String) throws -> [String] {
+                    try world.find(["field": .string(field), "op": .string(op), "value": wanted])
+                }
                 #expect(try find("has_any_of") == ["one", "two"])
                 #expect(try find("has_all_of") == ["two"])
                 #expect(try find("has_none_of") == ["none"])
@@ -220,7 +230,9 @@ import Vocabulary
                 ("percent", "100% sure"), ("word", "100x sure"), ("under", "a_b"), ("letter", "aXb"), ("slash", #"a\b"#),
                 ("greek", "ΟΔΟΣ"), ("turkish", "İZMİR"), ("umlaut", "ÄRGER"),
             ] { try world.contact(name, ["t": .string(text)]) }
-            func contains(_ text: String) throws -> [String] { try world.find(["field": "attributes.t", "op": "contains", "value": .string(text)]) }
+            func contains(_ text: String) throws -> [String] {
+                try world.find(["field": "attributes.t", "op": "contains", "value": .string(text)])
+            }
             #expect(try contains("100%") == ["percent"])
             #expect(try contains("A_B") == ["under"])
             #expect(try contains(#"a\b"#) == ["slash"])
@@ -256,13 +268,17 @@ import Vocabulary
             try world.contact("march", ["birthday": "1990-03-01"])
             try world.contact("new year", ["birthday": "1985-01-01"])
             func within(_ from: String, _ to: String) throws -> [String] {
-                try world.find(["field": "attributes.birthday", "op": "anniversary_within", "value": ["between": [.string(from), .string(to)]]])
+                try world.find([
+                    "field": "attributes.birthday", "op": "anniversary_within", "value": ["between": [.string(from), .string(to)]],
+                ])
             }
             #expect(try within("2026-02-28", "2026-02-28") == [])
             #expect(try within("2026-03-01", "2026-03-01") == ["leap", "march"])
             #expect(try within("2028-02-29", "2028-02-29") == ["leap"])
             #expect(try within("2026-12-20", "2027-01-05") == ["new year"])
-            let soon: JSONValue = ["field": "attributes.birthday", "op": "anniversary_within", "value": ["calendar": "next", "unit": "month"]]
+            let soon: JSONValue = [
+                "field": "attributes.birthday", "op": "anniversary_within", "value": ["calendar": "next", "unit": "month"],
+            ]
             #expect(try world.find(soon, now: "2026-02-10T00:00:00Z") == ["leap", "march"])
         }
     }

@@ -6,33 +6,42 @@ import TestSupport
 import Vocabulary
 
 enum WorldSQL {
-    static let contact = Statement<ContactID, String, String?, String?, String?, [String], JSONValue, Instant?, Int>("""
+    static let contact = Statement<ContactID, String, String?, String?, String?, [String], JSONValue, Instant?, Int>(
+        """
         INSERT INTO contacts (workspace_id, ordinal, name, email, phone, timezone, tags, attributes, last_contacted_at)
         VALUES (current_workspace(), $8, $1, $2, $3, $4, $5, $6, $7) RETURNING id
         """)
-    static let field = Statement<Int, String, String>("""
+    static let field = Statement<Int, String, String>(
+        """
         INSERT INTO fields (workspace_id, key, type, is_declared) VALUES (current_workspace(), $1, $2, true)
         ON CONFLICT (workspace_id, key) DO UPDATE SET type = excluded.type
         """)
-    static let event = Statement<Int, ContactID, String, Instant, JSONValue>("""
+    static let event = Statement<Int, ContactID, String, Instant, JSONValue>(
+        """
         INSERT INTO events (workspace_id, contact_id, name, occurred_at, properties) VALUES (current_workspace(), $1, $2, $3, $4)
         """)
-    static let list = Statement<ListID, String>("""
+    static let list = Statement<ListID, String>(
+        """
         INSERT INTO lists (workspace_id, name) VALUES (current_workspace(), $1) RETURNING id
         """)
-    static let listMember = Statement<Int, ListID, ContactID>("""
+    static let listMember = Statement<Int, ListID, ContactID>(
+        """
         INSERT INTO list_members (workspace_id, list_id, contact_id) VALUES (current_workspace(), $1, $2)
         """)
-    static let segment = Statement<SegmentID, String, JSONValue>("""
+    static let segment = Statement<SegmentID, String, JSONValue>(
+        """
         INSERT INTO segments (workspace_id, name, rule) VALUES (current_workspace(), $1, $2) RETURNING id
         """)
-    static let consent = Statement<UUID, ContactID, Channel, String>("""
+    static let consent = Statement<UUID, ContactID, Channel, String>(
+        """
         SELECT record_consent($1, $2, $3, 'test')
         """)
-    static let member = Statement<Int, SegmentID, ContactID, Instant>("""
+    static let member = Statement<Int, SegmentID, ContactID, Instant>(
+        """
         INSERT INTO segment_members (workspace_id, segment_id, contact_id, entered_at) VALUES (current_workspace(), $1, $2, $3)
         """)
-    static let setAttributes = Statement<Int, ContactID, String>("""
+    static let setAttributes = Statement<Int, ContactID, String>(
+        """
         UPDATE contacts SET attributes = $2::jsonb WHERE workspace_id = current_workspace() AND id = $1
         """)
 }

@@ -29,7 +29,9 @@ private enum InvariantSQL {
 
     @Test func `however contacts change meanwhile, membership, its history and its counter agree`() throws {
         try withAudience { site throws in
-            let contacts = try (0..<40).map { try site.add(["attributes": ["plan": .string($0 % 2 == 0 ? "gold" : "iron")]])["id"]?.string ?? "" }
+            let contacts = try (0..<40).map {
+                try site.add(["attributes": ["plan": .string($0 % 2 == 0 ? "gold" : "iron")]])["id"]?.string ?? ""
+            }
             let paths = [
                 try site.segment("Gold", Self.gold), try site.segment("All", ["all": []]), try site.segment("Rest", ["not": Self.gold]),
             ]
@@ -45,7 +47,9 @@ private enum InvariantSQL {
                     let worker = Worker(try testConfiguration(database: database.conninfo(as: .worker)), segmentJobs, [])
                     for round in 0..<12 {
                         #expect(try send("POST", paths[(round + thread) % paths.count] + "/calculate") == 202)
-                        while let job = try db.first(JobSQL.claim, ["calculate_segment"], JobContext.leaseSeconds) { worker.perform(job, db) }
+                        while let job = try db.first(JobSQL.claim, ["calculate_segment"], JobContext.leaseSeconds) {
+                            worker.perform(job, db)
+                        }
                     }
                 case 2:
                     for round in 0..<60 {

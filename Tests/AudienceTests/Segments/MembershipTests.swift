@@ -89,7 +89,9 @@ extension AudienceSite {
             try site.set(contacts[0], plan: "iron")
             try site.send("POST", path + "/calculate")
             try site.calculate()
-            #expect(try site.send("GET", path + "/contacts?limit=3&cursor=\(cursor)").json["items"]?.array?.map { $0["id"] ?? .null } == Array(contacts[3..<6]))
+            #expect(
+                try site.send("GET", path + "/contacts?limit=3&cursor=\(cursor)").json["items"]?.array?.map { $0["id"] ?? .null }
+                    == Array(contacts[3..<6]))
             #expect(try site.all(path + "/contacts", limit: 2).map { $0["id"] ?? .null } == Array(contacts[1...]))
             for target in [other + "/contacts?cursor=\(cursor)", path + "/history?cursor=\(cursor)", path + "/contacts?cursor=\(cursor)x"] {
                 #expect(try site.send("GET", target).code == "bad_cursor", "\(target)")
@@ -106,7 +108,8 @@ extension AudienceSite {
             let inner = try site.segment("Inner", gold)
             let outer = try site.segment("Outer", ["not": ["segment": idOf(inner)]])
             // Asked for alone, it first calculates what it reads.
-            try site.owner.execute("UPDATE jobs SET run_at = now() + interval '1 hour' WHERE payload ->> 'segment_id' = '\(idOf(inner).string ?? "")'")
+            try site.owner.execute(
+                "UPDATE jobs SET run_at = now() + interval '1 hour' WHERE payload ->> 'segment_id' = '\(idOf(inner).string ?? "")'")
             #expect(try site.calculate().count == 1)
             #expect(try site.all(outer + "/contacts", limit: 5).map { $0["id"] } == [contacts[1]])
             #expect(try site.send("GET", inner).json["state"] == "ready")
@@ -148,7 +151,9 @@ extension AudienceSite {
             try site.send("POST", path + "/calculate")
             #expect(try site.calculate().map { $0["problem"]?["code"] } == ["rule_no_longer_valid"])
             let failed = try site.send("GET", path).json
-            #expect(failed["state"] == "failed" && failed["member_count"] == 1 && failed["problem"]?.string?.contains("attributes.later") == true)
+            #expect(
+                failed["state"] == "failed" && failed["member_count"] == 1
+                    && failed["problem"]?.string?.contains("attributes.later") == true)
             #expect(try site.send("GET", path + "/preview").code == "unknown_field")
             _ = try site.add(["attributes": ["later": "now"]])
             try site.send("POST", path + "/calculate")

@@ -39,7 +39,8 @@ import Vocabulary
                 return try site.add(.object(contact))["id"] ?? .null
             }
             func agree(_ contact: JSONValue, _ channel: JSONValue, _ state: JSONValue = "opted_in") throws {
-                let answer = try site.send("POST", "/api/consent", json: ["contact_id": contact, "channel": channel, "state": state, "source": "form"])
+                let answer = try site.send(
+                    "POST", "/api/consent", json: ["contact_id": contact, "channel": channel, "state": state, "source": "form"])
                 #expect(answer.status == 201, "\(answer.text)")
             }
             let agreed = try add("+12025550101", "a@example.com")
@@ -66,7 +67,8 @@ import Vocabulary
     @Test func `a preview takes a rule and nothing else`() throws {
         try withAudience { site throws in
             #expect(try site.send("POST", "/api/segments/preview", json: [:]).code == "required")
-            #expect(try site.send("POST", "/api/segments/preview", json: ["rule": ["match": ["all": []]], "limit": 5]).code == "unknown_member")
+            #expect(
+                try site.send("POST", "/api/segments/preview", json: ["rule": ["match": ["all": []]], "limit": 5]).code == "unknown_member")
             #expect(try site.send("POST", "/api/segments/preview", json: ["rule": [:]]).code == "required")
             let other = try site.owner.createAPIKey(in: site.owner.createWorkspace()).token
             _ = try site.add(["attributes": ["plan": "gold"]])

@@ -48,7 +48,9 @@ func idOf(_ path: String) -> JSONValue { .string(String(path.split(separator: "/
             #expect(try site.send("GET", "/api/segments?name=0%25").json["items"]?.array?.map { $0["name"] } == ["100% silver"])
             #expect(try site.send("DELETE", path, headers: [("If-Match", "\"v1\"")]).status == 412)
             #expect(try site.send("DELETE", path, headers: [("If-Match", "\"v3\"")]).status == 204)
-            for (method, rest) in [("GET", ""), ("DELETE", ""), ("GET", "/preview"), ("POST", "/calculate"), ("GET", "/contacts"), ("GET", "/history")] {
+            for (method, rest) in [
+                ("GET", ""), ("DELETE", ""), ("GET", "/preview"), ("POST", "/calculate"), ("GET", "/contacts"), ("GET", "/history"),
+            ] {
                 #expect(try site.send(method, path + rest).status == 404, "\(method) \(rest)")
             }
             #expect(try site.send("PATCH", path, json: ["name": "x"]).status == 404)
@@ -89,19 +91,24 @@ func idOf(_ path: String) -> JSONValue { .string(String(path.split(separator: "/
     @Test func `every fault of a rule is told at once, each with its place`() throws {
         try withAudience { site throws in
             _ = try site.add(["attributes": ["n": 5]])
-            let rule: JSONValue = ["version": 2, "timezone": "Mars/Olympus", "match": ["all": [
-                ["field": "attributes.nope", "op": "is", "value": "x"],
-                ["field": "status", "op": "at_least", "value": 5],
-                ["field": "attributes.n", "op": "at_least", "value": "five"],
-                ["field": "created_at", "op": "before", "value": "soon"],
-                ["field": "created_at", "op": "within", "value": ["last": "30x"]],
-                ["segment": .string(nobody)],
-                ["list": .string(nobody)],
-                ["consent": "fax", "state": "maybe"],
-                ["event": "order", "count": ["at_least": -1]],
-                ["field": "name", "op": "matches", "value": "("],
-                ["colour": "red"],
-            ]]]
+            let rule: JSONValue = [
+                "version": 2, "timezone": "Mars/Olympus",
+                "match": [
+                    "all": [
+                        ["field": "attributes.nope", "op": "is", "value": "x"],
+                        ["field": "status", "op": "at_least", "value": 5],
+                        ["field": "attributes.n", "op": "at_least", "value": "five"],
+                        ["field": "created_at", "op": "before", "value": "soon"],
+                        ["field": "created_at", "op": "within", "value": ["last": "30x"]],
+                        ["segment": .string(nobody)],
+                        ["list": .string(nobody)],
+                        ["consent": "fax", "state": "maybe"],
+                        ["event": "order", "count": ["at_least": -1]],
+                        ["field": "name", "op": "matches", "value": "("],
+                        ["colour": "red"],
+                    ]
+                ],
+            ]
             let expected: Set<String> = [
                 "not_one_of /rule/version", "bad_timezone /rule/timezone", "unknown_field /rule/match/all/0/field",
                 "unknown_operator /rule/match/all/1/op", "wrong_type /rule/match/all/2/value", "bad_time /rule/match/all/3/value",
@@ -158,7 +165,9 @@ func idOf(_ path: String) -> JSONValue { .string(String(path.split(separator: "/
 
     @Test func `a rule stays within its limits, whatever it costs to say so`() throws {
         try withAudience { site throws in
-            func code(_ match: JSONValue) throws -> String? { try site.send("POST", "/api/segments/preview", json: ["rule": ["match": match]]).code }
+            func code(_ match: JSONValue) throws -> String? {
+                try site.send("POST", "/api/segments/preview", json: ["rule": ["match": match]]).code
+            }
             var deep: JSONValue = ["all": []]
             for _ in 0..<11 { deep = ["not": deep] }
             #expect(try code(deep) == nil)
@@ -166,7 +175,9 @@ func idOf(_ path: String) -> JSONValue { .string(String(path.split(separator: "/
             let leaf: JSONValue = ["field": "name", "op": "is", "value": "x"]
             #expect(try code(["any": .array(Array(repeating: leaf, count: 499))]) == nil)
             #expect(try code(["any": .array(Array(repeating: leaf, count: 500))]) == "too_many_nodes")
-            func anyOf(_ count: Int) -> JSONValue { ["field": "name", "op": "is_any_of", "value": .array((0..<count).map { .string("v\($0)") })] }
+            func anyOf(_ count: Int) -> JSONValue {
+                ["field": "name", "op": "is_any_of", "value": .array((0..<count).map { .string("v\($0)") })]
+            }
             #expect(try code(anyOf(1000)) == nil)
             #expect(try code(anyOf(1001)) == "too_many")
             #expect(try code(["field": "name", "op": "matches", "value": .string(String(repeating: "a", count: 201))]) == "too_long")
@@ -202,7 +213,8 @@ func idOf(_ path: String) -> JSONValue { .string(String(path.split(separator: "/
                 let answer = try site.send("PATCH", path, json: ["rule": ["match": ["segment": idOf(read)]]])
                 #expect(answer.code == "cycle" && answer.json["errors"]?.array?.first?["pointer"] == "/rule/match")
             }
-            let names = try site.send("PATCH", first, json: ["rule": ["match": ["segment": idOf(third)]]]).json["errors"]?.array?.first?["detail"]
+            let names = try site.send("PATCH", first, json: ["rule": ["match": ["segment": idOf(third)]]]).json["errors"]?.array?.first?[
+                "detail"]
             #expect(names?.string?.contains("Third → Second → First") == true)
             // What was refused left nothing: the other way round is no circle.
             #expect(try site.send("PATCH", third, json: ["rule": ["match": ["segment": idOf(first)]]]).status == 200)

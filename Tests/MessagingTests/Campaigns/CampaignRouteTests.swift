@@ -8,10 +8,13 @@ import Vocabulary
 @Suite struct CampaignRouteTests {
     @Test func `a campaign is drafted, read, changed, listed and deleted`() throws {
         try withMessagingSite { site throws in
-            let made = try site.post("/api/campaigns", [
-                "name": "Sale", "channel": "sms", "segment_id": .string(site.scene.segment.description),
-                "sender_id": .string(site.scene.sender.description), "body": "Hi {{ name | default: \"there\" }}", "goal_event": "purchase",
-            ])
+            let made = try site.post(
+                "/api/campaigns",
+                [
+                    "name": "Sale", "channel": "sms", "segment_id": .string(site.scene.segment.description),
+                    "sender_id": .string(site.scene.sender.description), "body": "Hi {{ name | default: \"there\" }}",
+                    "goal_event": "purchase",
+                ])
             #expect(made.status == 201, "\(made.text)")
             let path = try #require(made.header("location"))
             let read = try site.get(path).json
@@ -104,8 +107,10 @@ import Vocabulary
     @Test func `preflight tells who is left out and why, parts, encoding and time`() throws {
         try withMessagingSite(contacts: 5, consenting: 4, body: "Hi {{ first_name }} – see {{ city }}") { site throws in
             try site.owner.execute("UPDATE contacts SET phone = NULL WHERE first_name = 'P1'")
-            try site.owner.runDynamic("INSERT INTO fields (workspace_id, key, type) VALUES ($1, 'attributes.city', 'text')", [site.scene.workspace.sqlValue])
-            try site.owner.runDynamic("UPDATE contacts SET attributes = jsonb_build_object('city', repeat('a', 80)) WHERE first_name = 'P2'", [])
+            try site.owner.runDynamic(
+                "INSERT INTO fields (workspace_id, key, type) VALUES ($1, 'attributes.city', 'text')", [site.scene.workspace.sqlValue])
+            try site.owner.runDynamic(
+                "UPDATE contacts SET attributes = jsonb_build_object('city', repeat('a', 80)) WHERE first_name = 'P2'", [])
             try site.owner.execute("UPDATE senders SET rate_parts_per_second = 2")
             let report = try site.post(site.campaign + "/preflight").json
             #expect(report["waterfall"] == ["members": 5, "skipped": ["no_address": 1, "no_consent": 1], "recipients": 3])
@@ -143,7 +148,8 @@ import Vocabulary
 
     @Test func `a test goes to one number, outside audience and counts`() throws {
         try withMessagingSite { site throws in
-            let answer = try site.post(site.campaign + "/test", ["to": "+12025550188", "contact_id": .string(site.scene.contacts[1].description)])
+            let answer = try site.post(
+                site.campaign + "/test", ["to": "+12025550188", "contact_id": .string(site.scene.contacts[1].description)])
             #expect(answer.status == 202, "\(answer.text)")
             let path = try #require(answer.header("location"))
             #expect(try site.get(path).json["body"]?.string == "Hi P2")
@@ -174,7 +180,9 @@ import Vocabulary
             #expect(try site.get(site.campaign + "/messages", as: site.stranger).status == 404)
             #expect(try site.get("/api/campaigns", as: site.stranger).json["items"]?.array == [])
             // A segment of another workspace does not exist either.
-            let answer = try site.post("/api/campaigns", ["name": "Theirs", "channel": "sms", "segment_id": .string(site.scene.segment.description)], as: site.stranger)
+            let answer = try site.post(
+                "/api/campaigns", ["name": "Theirs", "channel": "sms", "segment_id": .string(site.scene.segment.description)],
+                as: site.stranger)
             #expect(answer.status == 422)
         }
     }

@@ -124,6 +124,7 @@ import Vocabulary
             throw TestSupportError("no job waits")
         }
         Worker(configuration, messagingJobs, []).perform(claimed, db)
-        return try site.owner.value("SELECT jsonb_build_object('state', state, 'result', result) FROM jobs WHERE id = $1::uuid", claimed.id.sqlValue)
+        return try site.owner.value(
+            "SELECT jsonb_build_object('state', state, 'result', result) FROM jobs WHERE id = $1::uuid", claimed.id.sqlValue)
     }
 }

@@ -33,7 +33,9 @@ final class MessagingSite {
     func get(_ path: String, as user: TestUser? = nil) throws -> TestAnswer {
         try responder.send("GET", path, token: (user ?? admin).token)
     }
-    func send(_ method: String, _ path: String, _ json: JSONValue = [:], as user: TestUser? = nil, headers: [(String, String)] = []) throws -> TestAnswer {
+    func send(_ method: String, _ path: String, _ json: JSONValue = [:], as user: TestUser? = nil, headers: [(String, String)] = []) throws
+        -> TestAnswer
+    {
         try responder.send(method, path, token: (user ?? admin).token, headers: headers, json: json)
     }
     func post(_ path: String, _ json: JSONValue = [:], as user: TestUser? = nil) throws -> TestAnswer {
@@ -44,7 +46,8 @@ final class MessagingSite {
 }
 
 func withMessagingSite(
-    contacts: Int = 3, consenting: Int? = nil, body: String = "Hi {{ first_name | default: \"there\" }}", _ work: (MessagingSite) throws -> Void
+    contacts: Int = 3, consenting: Int? = nil, body: String = "Hi {{ first_name | default: \"there\" }}",
+    _ work: (MessagingSite) throws -> Void
 ) throws {
     try withOwnDatabase { database in
         let site = try MessagingSite(database, contacts: contacts, consenting: consenting, body: body)

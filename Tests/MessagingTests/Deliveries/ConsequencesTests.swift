@@ -14,7 +14,9 @@ import Vocabulary
             try insert([(messages[0], "failed"), (messages[0], "failed"), (messages[1], "delivered")], code: 21610, scene, database)
             try settleAll(scene, database)
             #expect(try suppressions(owner) == ["+12025550001 opt_out provider"])
-            #expect(try owner.value("SELECT string_agg(state || ' ' || source, ', ' ORDER BY state) FROM consents") == "opted_in test, opted_out provider")
+            #expect(
+                try owner.value("SELECT string_agg(state || ' ' || source, ', ' ORDER BY state) FROM consents")
+                    == "opted_in test, opted_out provider")
             #expect(try owner.value("SELECT count(*) FROM consent_events WHERE state = 'opted_out'", as: Int.self) == 1)
         }
     }
@@ -38,7 +40,9 @@ import Vocabulary
             let owner = try database.connect()
             let scene = try Scene(owner, contacts: 60)
             let messages = try started(scene, database)
-            try insert(messages.prefix(19).map { ($0, "undelivered") } + messages.suffix(30).map { ($0, "delivered") }, code: 30007, scene, database)
+            try insert(
+                messages.prefix(19).map { ($0, "undelivered") } + messages.suffix(30).map { ($0, "delivered") }, code: 30007, scene,
+                database)
             try settleAll(scene, database)
             #expect(try scene.status(owner) == "sending")
             try insert(messages[19...20].map { ($0, "undelivered") }, code: 30007, scene, database)

@@ -20,7 +20,9 @@ import Vocabulary
     }
 
     @discardableResult
-    private func receive(_ scene: Scene, _ text: String, _ db: Connection, sid: String = "SM\(Vocabulary.UUID.v7())", from: String = phone) throws -> String {
+    private func receive(_ scene: Scene, _ text: String, _ db: Connection, sid: String = "SM\(Vocabulary.UUID.v7())", from: String = phone)
+        throws -> String
+    {
         try db.one(DeliverySQL.receiveInbound, scene.sender, sid, from, "+12025550100", text, inboundIntent(of: text).rawValue)
     }
 
@@ -133,14 +135,21 @@ import Vocabulary
             try scene.freeze(db)
             try scene.work(db)
             for (index, started) in try scene.startAll(db).enumerated() {
-                let _: [String] = try db.dynamic("SELECT apply_status($1, $2, 'sent', NULL, now())", [started.message.id.sqlValue, "SM\(index)".sqlValue])
+                let _: [String] = try db.dynamic(
+                    "SELECT apply_status($1, $2, 'sent', NULL, now())", [started.message.id.sqlValue, "SM\(index)".sqlValue])
             }
             try respond(scene, db)
             #expect(try receive(scene, "nice", db, sid: "SMa") == "stored")
             #expect(try receive(scene, "nice", db, sid: "SMa") == "repeated")
             try receive(scene, "STOP", db)
-            #expect(try db.value("SELECT count(*) FROM inbound_messages WHERE campaign_id = $1 AND contact_id = $2", scene.campaign.sqlValue, scene.contacts[0].sqlValue, as: Int.self) == 2)
-            #expect(try db.value("SELECT string_agg(kind, ' ' ORDER BY kind) FROM campaign_responses WHERE contact_id = $1", scene.contacts[0].sqlValue) == "opted_out replied")
+            #expect(
+                try db.value(
+                    "SELECT count(*) FROM inbound_messages WHERE campaign_id = $1 AND contact_id = $2", scene.campaign.sqlValue,
+                    scene.contacts[0].sqlValue, as: Int.self) == 2)
+            #expect(
+                try db.value(
+                    "SELECT string_agg(kind, ' ' ORDER BY kind) FROM campaign_responses WHERE contact_id = $1", scene.contacts[0].sqlValue)
+                    == "opted_out replied")
         }
     }
 

@@ -32,11 +32,16 @@ import Vocabulary
             try settleAll(scene, database)
             let owner = try database.connect()
             for (index, message) in messages.enumerated() {
-                let state: String = try owner.value("SELECT state || ' ' || provider_status || coalesce(' ' || error_code, '') FROM messages WHERE id = $1", message.sqlValue)
+                let state: String = try owner.value(
+                    "SELECT state || ' ' || provider_status || coalesce(' ' || error_code, '') FROM messages WHERE id = $1",
+                    message.sqlValue)
                 #expect(state == "\(final(index)) \(final(index))\(final(index) == "delivered" ? "" : " 30008")", "seed \(seed)")
             }
             #expect(try owner.value("SELECT count(*) FROM receipts WHERE state <> 'applied'", as: Int.self) == 0, "seed \(seed)")
-            #expect(try owner.value("SELECT count(*) FROM receipts WHERE outcome = 'applied' AND status IN ('delivered', 'undelivered', 'failed')", as: Int.self) == 40)
+            #expect(
+                try owner.value(
+                    "SELECT count(*) FROM receipts WHERE outcome = 'applied' AND status IN ('delivered', 'undelivered', 'failed')",
+                    as: Int.self) == 40)
         }
     }
 
@@ -50,7 +55,9 @@ import Vocabulary
             #expect(try receipts(owner) == ["parked no_message"])
             #expect(try owner.value("SELECT due_at > now() AND due_at < now() + interval '2 s' FROM receipts", as: Bool.self))
             // The answer to our own call comes in.
-            try owner.runDynamic("UPDATE messages SET state = 'sent', sid = 'SMx', sent_at = now(), lease_token = NULL, lease_until = NULL WHERE id = $1", [message.sqlValue])
+            try owner.runDynamic(
+                "UPDATE messages SET state = 'sent', sid = 'SMx', sent_at = now(), lease_token = NULL, lease_until = NULL WHERE id = $1",
+                [message.sqlValue])
             try owner.execute("UPDATE receipts SET due_at = now()")
             try settleAll(scene, database)
             #expect(try receipts(owner) == ["applied applied"])
@@ -151,7 +158,8 @@ import Vocabulary
             let owner = try database.connect()
             let scenes = try (0..<4).map { _ in try Scene(owner, contacts: 1) }
             for scene in scenes[..<3] { try insert([(nil, "sent"), (nil, "sent")], scene, database) }
-            try owner.runDynamic("UPDATE receipts SET due_at = now() + interval '1 hour' WHERE workspace_id = $1", [scenes[0].workspace.sqlValue])
+            try owner.runDynamic(
+                "UPDATE receipts SET due_at = now() + interval '1 hour' WHERE workspace_id = $1", [scenes[0].workspace.sqlValue])
             let due = try database.connect(as: .worker).all(DeliverySQL.workspacesDue)
             #expect(Set(due) == Set(scenes[1...2].map(\.workspace)))
             #expect(due.count == 2)
@@ -176,7 +184,8 @@ func started(_ scene: Scene, _ database: TestDatabase) throws -> [MessageID] {
 
 /// Receipts as the webhooks store them; failures with `code`, and one sid per message unless one is given.
 func insert(
-    _ callbacks: [(MessageID?, String)], code: Int = 30008, sid: String? = nil, sender: SenderID? = nil, _ scene: Scene, _ database: TestDatabase
+    _ callbacks: [(MessageID?, String)], code: Int = 30008, sid: String? = nil, sender: SenderID? = nil, _ scene: Scene,
+    _ database: TestDatabase
 ) throws {
     try database.connect(as: .responder).transaction { db in
         try db.setWorkspace(scene.workspace)
@@ -193,7 +202,9 @@ func settleAll(_ scene: Scene, _ database: TestDatabase) throws {
     // A message that another worker held is looked at again a moment later.
     try waitUntil("nothing new is left") {
         while try Settling.round(scene.workspace, db) > 0 {}
-        return try db.inWorkspace(scene.workspace) { db in try db.value("SELECT count(*) FROM receipts WHERE state = 'new'", as: Int.self) == 0 }
+        return try db.inWorkspace(scene.workspace) { db in
+            try db.value("SELECT count(*) FROM receipts WHERE state = 'new'", as: Int.self) == 0
+        }
     }
 }
 

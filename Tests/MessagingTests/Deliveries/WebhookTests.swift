@@ -48,11 +48,18 @@ import Vocabulary
                 ("a malformed sender", site.post("/webhooks/twilio/1/status", status)),
                 ("another body", site.post(target, status, signature: right, body: Array("MessageSid=SM1&MessageStatus=delivered".utf8))),
                 ("JSON", site.post(target, status, signature: right, contentType: json)),
-                ("a key of the request's choice",
-                    site.post(target, status, headers: [("X-Twilio-Webhooks-Signature-Settings", "key=k,algorithm=HMAC_SHA1")])),
+                (
+                    "a key of the request's choice",
+                    site.post(target, status, headers: [("X-Twilio-Webhooks-Signature-Settings", "key=k,algorithm=HMAC_SHA1")])
+                ),
                 ("another host", site.post(target, status, signature: elsewhere, headers: [("X-Forwarded-Host", "evil.example")])),
                 ("no signature", site.responder.send("POST", target, contentType: form, body: Array("MessageSid=SM1".utf8))),
-                ("an unsigned reply", site.post(site.path("inbound"), [("MessageSid", "SM1"), ("From", "+12025550001"), ("To", "+1"), ("Body", "STOP")], token: "guess")),
+                (
+                    "an unsigned reply",
+                    site.post(
+                        site.path("inbound"), [("MessageSid", "SM1"), ("From", "+12025550001"), ("To", "+1"), ("Body", "STOP")],
+                        token: "guess")
+                ),
             ]
             for (name, answer) in attempts { #expect(answer.status == 403, "\(name)") }
             #expect(try site.count("receipts") == 0)
@@ -64,13 +71,16 @@ import Vocabulary
     @Test func `a form that is no callback is refused with a reason, a huge one unread`() throws {
         try withWebhooks { site throws in
             #expect(try site.post(site.path("status"), [("MessageSid", "SM1")]).code == "bad_callback")
-            #expect(try site.post(site.path("status"), [("MessageSid", String(repeating: "S", count: 100)), ("MessageStatus", "sent")]).status == 400)
+            #expect(
+                try site.post(site.path("status"), [("MessageSid", String(repeating: "S", count: 100)), ("MessageStatus", "sent")]).status
+                    == 400)
             #expect(try site.post(site.path("inbound"), [("MessageSid", "SM1")]).code == "bad_callback")
             #expect(try site.post(site.path("status"), status + [("Pad", String(repeating: "x", count: 70_000))]).status == 413)
             // An id or a code that is none is not worth losing the status for.
             let odd = [(name: "MessageSid", value: "SM1"), ("MessageStatus", "failed"), ("ErrorCode", "99999999999")]
             #expect(try site.post(site.path("status") + "?m=1%27%3B--", odd).status == 204)
-            #expect(try site.owner.value("SELECT count(*) FROM receipts WHERE message_id IS NULL AND error_code IS NULL", as: Int.self) == 1)
+            #expect(
+                try site.owner.value("SELECT count(*) FROM receipts WHERE message_id IS NULL AND error_code IS NULL", as: Int.self) == 1)
         }
     }
 
@@ -95,8 +105,12 @@ import Vocabulary
             #expect(answer.status == 200)
             #expect(answer.header("Content-Type")?.hasPrefix("text/xml") == true)
             #expect(answer.text.hasSuffix("<Response></Response>"))
-            #expect(try site.owner.value("SELECT reason || ' ' || source FROM suppressions WHERE address = '+12025550001'") == "opt_out inbound")
-            #expect(try site.owner.value("SELECT state || ' ' || source FROM consents WHERE contact_id = $1", site.scene.contacts[0].sqlValue) == "opted_out inbound")
+            #expect(
+                try site.owner.value("SELECT reason || ' ' || source FROM suppressions WHERE address = '+12025550001'") == "opt_out inbound"
+            )
+            #expect(
+                try site.owner.value("SELECT state || ' ' || source FROM consents WHERE contact_id = $1", site.scene.contacts[0].sqlValue)
+                    == "opted_out inbound")
             // The message that was frozen before is not sent any more.
             try site.database.connect(as: .worker).transaction { db in
                 try db.setWorkspace(site.scene.workspace)
@@ -116,7 +130,9 @@ import Vocabulary
             let target = site.path("inbound") + "?MessageSid=SM1&From=%2B12025550002&To=%2B12025550100&Body=stop+please"
             let signature = TwilioSignature.sign(url: WebhookSite.publicURL + target, form: [], token: WebhookSite.token)
             #expect(try site.responder.send("GET", target, headers: [("X-Twilio-Signature", signature)]).status == 200)
-            #expect(try site.owner.value("SELECT body || ' ' || intent FROM inbound_messages WHERE from_address = '+12025550002'") == "stop please stop")
+            #expect(
+                try site.owner.value("SELECT body || ' ' || intent FROM inbound_messages WHERE from_address = '+12025550002'")
+                    == "stop please stop")
             #expect(try site.responder.send("GET", target + "&x=1", headers: [("X-Twilio-Signature", signature)]).status == 403)
         }
     }

@@ -47,7 +47,8 @@ import Vocabulary
             let granted = try inParallel(4) { _ in
                 let db = try database.connect(as: .worker)
                 return try (0..<25).reduce(0) { sum, _ in
-                    sum + (try db.inWorkspace(scene.workspace) { db in try db.one(LedgerSQL.lease, scene.sender, [1, 1], instant).granted })
+                    sum
+                        + (try db.inWorkspace(scene.workspace) { db in try db.one(LedgerSQL.lease, scene.sender, [1, 1], instant).granted })
                 }
             }
             #expect(granted.reduce(0, +) == 50)

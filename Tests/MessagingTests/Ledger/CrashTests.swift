@@ -27,9 +27,11 @@ import Testing
             // The provider's callbacks settle what it knows of.
             for message in ledger {
                 _ = try sending.db.inWorkspace(sending.scene.workspace) { db in
-                    try db.dynamic("SELECT apply_status($1, $2, 'delivered', NULL, now())", [
-                        message.message.sqlValue, ("SM" + message.message.filter { $0 != "-" }).sqlValue,
-                    ]) as [String]
+                    try db.dynamic(
+                        "SELECT apply_status($1, $2, 'delivered', NULL, now())",
+                        [
+                            message.message.sqlValue, ("SM" + message.message.filter { $0 != "-" }).sqlValue,
+                        ]) as [String]
                 }
             }
             let states = try sending.states()
@@ -47,7 +49,9 @@ import Testing
         let programs = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath().deletingLastPathComponent()
         let process = Process()
         process.executableURL = programs.appendingPathComponent("muster-worker")
-        process.environment = sending.environment.merging(["MUSTER_CRASH_AT": point, "MUSTER_LOG_LEVEL": "error", "MUSTER_WORKER_THREADS": "1"]) { $1 }
+        process.environment = sending.environment.merging([
+            "MUSTER_CRASH_AT": point, "MUSTER_LOG_LEVEL": "error", "MUSTER_WORKER_THREADS": "1",
+        ]) { $1 }
         process.standardInput = FileHandle.nullDevice
         try process.run()
         // A point that is never reached fails the test instead of hanging it.

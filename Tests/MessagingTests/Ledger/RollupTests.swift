@@ -27,7 +27,9 @@ import Vocabulary
         try withDatabase { db in
             let scene = try Scene(db, contacts: 10, consenting: 7)
             try scene.freeze(db)
-            try db.runDynamic("UPDATE campaign_stats SET messages = messages + 2 WHERE campaign_id = $1 AND measure = 'skipped'", [scene.campaign.sqlValue])
+            try db.runDynamic(
+                "UPDATE campaign_stats SET messages = messages + 2 WHERE campaign_id = $1 AND measure = 'skipped'",
+                [scene.campaign.sqlValue])
             try db.runDynamic("DELETE FROM campaign_stats WHERE campaign_id = $1 AND measure = 'frozen'", [scene.campaign.sqlValue])
             try db.acting(as: .maintenance) { db in
                 let chore = messagingChores.first { $0.name == "rollup" }!
@@ -61,9 +63,12 @@ import Vocabulary
             switch outcome {
             case "callback":
                 let status = ["sent", "delivered", "undelivered", "failed"].randomElement(using: &random)!
-                _ = try db.dynamic("SELECT apply_status($1, $2, $3, 30003, now() + $4 * interval '1 hour')", [
-                    row.id.sqlValue, "SM\(row.id)".sqlValue, status.sqlValue, Int.random(in: 0...5, using: &random).sqlValue,
-                ]) as [String]
+                _ =
+                    try db.dynamic(
+                        "SELECT apply_status($1, $2, $3, 30003, now() + $4 * interval '1 hour')",
+                        [
+                            row.id.sqlValue, "SM\(row.id)".sqlValue, status.sqlValue, Int.random(in: 0...5, using: &random).sqlValue,
+                        ]) as [String]
             case "nothing": break
             default:
                 try db.run(
@@ -76,7 +81,10 @@ import Vocabulary
         if Int.random(in: 0...5, using: &random) == 0 {
             let late: [MessageID] = try db.dynamic("SELECT id FROM messages WHERE state IN ('sent', 'unknown') ORDER BY id LIMIT 3", [])
             for id in late {
-                _ = try db.dynamic("SELECT apply_status($1::uuid, 'SM' || $1::text, 'delivered', NULL, now() + interval '7 hours')", [id.sqlValue]) as [String]
+                _ =
+                    try db.dynamic(
+                        "SELECT apply_status($1::uuid, 'SM' || $1::text, 'delivered', NULL, now() + interval '7 hours')", [id.sqlValue])
+                    as [String]
             }
         }
     }

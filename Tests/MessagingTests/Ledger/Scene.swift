@@ -18,7 +18,10 @@ struct Scene {
     /// - Parameters:
     ///   - consenting: how many of the contacts have opted in; the rest have said nothing.
     ///   - rate: of the sender, in parts per second.
-    init(_ db: Connection, contacts count: Int = 3, consenting: Int? = nil, rate: Double = 1000, body: String = "Hi {{ first_name | default: \"there\" }}") throws {
+    init(
+        _ db: Connection, contacts count: Int = 3, consenting: Int? = nil, rate: Double = 1000,
+        body: String = "Hi {{ first_name | default: \"there\" }}"
+    ) throws {
         workspace = try db.createWorkspace()
         sender = SenderID.new()
         segment = SegmentID.new()
@@ -32,7 +35,10 @@ struct Scene {
                 INSERT INTO senders (workspace_id, id, name, channel, provider, from_number, rate_parts_per_second, account_sid, credentials)
                 VALUES ($1, $2, 'Test', 'sms', 'twilio', '+12025550100', $3, 'AC', $4)
                 """,
-                [workspace.sqlValue, sender.sqlValue, rate.sqlValue, credentials.sealed(with: Self.key, workspace: workspace, sender: sender).sqlValue])
+                [
+                    workspace.sqlValue, sender.sqlValue, rate.sqlValue,
+                    credentials.sealed(with: Self.key, workspace: workspace, sender: sender).sqlValue,
+                ])
             try db.runDynamic(
                 """
                 INSERT INTO segments (workspace_id, id, name, rule, state, calculated_at)

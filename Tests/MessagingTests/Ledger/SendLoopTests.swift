@@ -23,13 +23,16 @@ import Vocabulary
     }
 
     @Test func `a refusal is final, and says what it means of the address`() throws {
-        try withSending(contacts: 30, script: { request, _ in
-            switch request.to.last {
-            case "1": .refuse(status: 400, code: 21211)
-            case "2": .refuse(status: 400, code: 21610)
-            default: .accept
+        try withSending(
+            contacts: 30,
+            script: { request, _ in
+                switch request.to.last {
+                case "1": .refuse(status: 400, code: 21211)
+                case "2": .refuse(status: 400, code: 21610)
+                default: .accept
+                }
             }
-        }) { sending in
+        ) { sending in
             try sending.run()
             #expect(try sending.states() == ["sent": 24, "failed": 6])
             let reasons: [String] = try sending.db.dynamic("SELECT reason FROM suppressions ORDER BY reason, address", [])
@@ -40,14 +43,17 @@ import Vocabulary
     }
 
     @Test func `an answer that is lost or says nothing leaves unknown, and is never repeated`() throws {
-        try withSending(contacts: 40, script: { request, _ in
-            switch request.to.last {
-            case "1": .acceptAndHangUp
-            case "2": .status(500)
-            case "3": .status(200)
-            default: .accept
+        try withSending(
+            contacts: 40,
+            script: { request, _ in
+                switch request.to.last {
+                case "1": .acceptAndHangUp
+                case "2": .status(500)
+                case "3": .status(200)
+                default: .accept
+                }
             }
-        }) { sending in
+        ) { sending in
             try sending.run()
             #expect(try sending.states() == ["sent": 28, "unknown": 12])
             #expect(sending.provider.requestCount == 40)
@@ -65,9 +71,12 @@ import Vocabulary
     }
 
     @Test func `turned away for load, a message is tried again and sent once`() throws {
-        try withSending(contacts: 20, script: { _, number in
-            number < 25 ? .refuse(status: 429, code: 20429, headers: "Retry-After: 0.05\r\n") : .accept
-        }) { sending in
+        try withSending(
+            contacts: 20,
+            script: { _, number in
+                number < 25 ? .refuse(status: 429, code: 20429, headers: "Retry-After: 0.05\r\n") : .accept
+            }
+        ) { sending in
             try sending.run()
             #expect(sending.provider.ledger.count == 20)
             #expect(Set(sending.provider.ledger.map(\.to)).count == 20)
@@ -135,7 +144,8 @@ import Vocabulary
 
     @Test func `texts that come out empty or too long are skipped with their reason`() throws {
         try withSending(contacts: 3, body: "{{ attributes.note }}") { sending in
-            try sending.db.runDynamic("UPDATE contacts SET attributes = jsonb_build_object('note', repeat('x', 1601)) WHERE first_name = 'P1'", [])
+            try sending.db.runDynamic(
+                "UPDATE contacts SET attributes = jsonb_build_object('note', repeat('x', 1601)) WHERE first_name = 'P1'", [])
             try sending.db.runDynamic("UPDATE contacts SET attributes = jsonb_build_object('note', 'fine') WHERE first_name = 'P2'", [])
             try sending.run()
             #expect(try sending.states() == ["skipped/empty_text": 1, "skipped/text_too_long": 1, "sent": 1])
@@ -188,9 +198,12 @@ import Vocabulary
     }
 
     @Test func `an answer with a code or a status that nobody could store is settled all the same`() throws {
-        try withSending(contacts: 20, script: { request, _ in
-            request.to.last == "1" ? .refuse(status: 400, code: 99_999_999_999) : .accept
-        }) { sending in
+        try withSending(
+            contacts: 20,
+            script: { request, _ in
+                request.to.last == "1" ? .refuse(status: 400, code: 99_999_999_999) : .accept
+            }
+        ) { sending in
             try sending.run(seconds: 3)
             #expect(try sending.states() == ["sent": 18, "failed": 2])
             #expect(try sending.db.value("SELECT max(error_code) FROM messages") == 400)
@@ -208,7 +221,10 @@ import Vocabulary
                 guard let db = try? database.connect(as: .superuser) else { return }
                 for _ in 0..<15 {
                     Thread.sleep(forTimeInterval: 0.03)
-                    _ = try? db.dynamic("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'muster_worker' AND datname = current_database()", []) as [Bool]
+                    _ =
+                        try? db.dynamic(
+                            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'muster_worker' AND datname = current_database()",
+                            []) as [Bool]
                 }
             }
             killer.start()
@@ -218,7 +234,9 @@ import Vocabulary
             let states = try sending.states()
             // Whatever the provider has not seen is still ours to send, or was never started.
             #expect(states.values.reduce(0, +) == 400)
-            #expect((states["sent"] ?? 0) + (states["unknown"] ?? 0) + (states["started"] ?? 0) + (states["pending"] ?? 0) + (states["claimed"] ?? 0) == 400)
+            #expect(
+                (states["sent"] ?? 0) + (states["unknown"] ?? 0) + (states["started"] ?? 0) + (states["pending"] ?? 0)
+                    + (states["claimed"] ?? 0) == 400)
             #expect((states["sent"] ?? 0) == ledger.count)
         }
     }
@@ -270,7 +288,7 @@ final class Sending {
             do {
                 let pause = try loop.round()
                 Thread.sleep(forTimeInterval: min(pause, 0.05))
-            } catch where toleratingErrors {
+            } catch  where toleratingErrors {
                 Thread.sleep(forTimeInterval: 0.02)
             }
         }
@@ -285,7 +303,8 @@ final class Sending {
         let configuration = configuration
         for _ in 0..<workers {
             startThread {
-                let loop = SendLoop(Connection(lazily: configuration.database), configuration, isStopping: { isOver.load(ordering: .relaxed) })
+                let loop = SendLoop(
+                    Connection(lazily: configuration.database), configuration, isStopping: { isOver.load(ordering: .relaxed) })
                 while !isOver.load(ordering: .relaxed) {
                     let pause = (try? loop.round()) ?? 0.02
                     Thread.sleep(forTimeInterval: min(pause, 0.05))
@@ -304,7 +323,8 @@ final class Sending {
     /// Ends every connection of the workers at the server's side.
     func cutConnections() throws {
         let superuser = try database.connect(as: .superuser)
-        let _: [Bool] = try superuser.dynamic("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'muster_worker' AND datname = current_database()", [])
+        let _: [Bool] = try superuser.dynamic(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'muster_worker' AND datname = current_database()", [])
     }
 
     /// Moves the campaign if it stands where it may be moved from.

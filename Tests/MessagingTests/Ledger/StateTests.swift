@@ -42,12 +42,16 @@ import Vocabulary
         switch state {
         case .pending: nothing
         case .claimed: nothing.replacing("lease_token = NULL, lease_until = NULL", "lease_token = gen_random_uuid(), lease_until = now()")
-        case .skipped: nothing.replacing("skip_reason = NULL", "skip_reason = 'no_consent'").replacing("settled_at = NULL", "settled_at = now()")
-        case .started: nothing.replacing("lease_token = NULL, lease_until = NULL", "lease_token = gen_random_uuid(), lease_until = now()") + ", " + started
+        case .skipped:
+            nothing.replacing("skip_reason = NULL", "skip_reason = 'no_consent'").replacing("settled_at = NULL", "settled_at = now()")
+        case .started:
+            nothing.replacing("lease_token = NULL, lease_until = NULL", "lease_token = gen_random_uuid(), lease_until = now()") + ", "
+                + started
         case .unknown: nothing.replacing("unknown_reason = NULL", "unknown_reason = 'no_answer'") + ", " + started
         case .sent: nothing.replacing("sid = NULL, sent_at = NULL", "sid = 'SM1', sent_at = now()") + ", " + started
         case .delivered, .undelivered, .failed:
-            nothing.replacing("sid = NULL, sent_at = NULL, settled_at = NULL", "sid = 'SM1', sent_at = now(), settled_at = now()") + ", " + started
+            nothing.replacing("sid = NULL, sent_at = NULL, settled_at = NULL", "sid = 'SM1', sent_at = now(), settled_at = now()") + ", "
+                + started
         }
     }
 

@@ -34,7 +34,9 @@ import Vocabulary
                         #expect(try rank(db, started.message.id) >= before, "seed \(seed)")
                     }
                 }
-                let state: String = try db.value("SELECT state || ' ' || provider_status || ' ' || coalesce(error_code::text, '') FROM messages WHERE id = $1", started.message.id.sqlValue)
+                let state: String = try db.value(
+                    "SELECT state || ' ' || provider_status || ' ' || coalesce(error_code::text, '') FROM messages WHERE id = $1",
+                    started.message.id.sqlValue)
                 #expect(state == "\(final) \(final) \(final == "delivered" ? "" : "30003")", "seed \(seed), history \(history)")
             }
         }
@@ -70,7 +72,8 @@ import Vocabulary
             #expect(try db.one(Self.apply, message, "SM1", "read", nil, .now()) == "applied")
             #expect(try db.one(Self.apply, message, "SM1", "polished", nil, .now()) == "unknown_status")
             #expect(try db.one(Self.apply, MessageID.new(), "SM1", "sent", nil, .now()) == "no_message")
-            #expect(try db.value("SELECT state || ' ' || provider_status FROM messages WHERE id = $1", message.sqlValue) == "delivered read")
+            #expect(
+                try db.value("SELECT state || ' ' || provider_status FROM messages WHERE id = $1", message.sqlValue) == "delivered read")
         }
     }
 

@@ -41,7 +41,9 @@ final class StubProvider: @unchecked Sendable {
         address.sin_addr.s_addr = inet_addr("127.0.0.1")
         var size = socklen_t(MemoryLayout<sockaddr_in>.size)
         let bound = withUnsafeMutablePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(listener, $0, size) == 0 && listen(listener, 128) == 0 && getsockname(listener, $0, &size) == 0 }
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                bind(listener, $0, size) == 0 && listen(listener, 128) == 0 && getsockname(listener, $0, &size) == 0
+            }
         }
         guard bound else { throw POSIXError(.EADDRINUSE) }
         port = Int(UInt16(bigEndian: address.sin_port))
@@ -125,7 +127,9 @@ final class StubProvider: @unchecked Sendable {
                     buffer.removeFirst(start + length)
                     var fields: [String: String] = [:]
                     for pair in form.split(separator: "&") {
-                        let parts = pair.split(separator: "=", maxSplits: 1).map { $0.replacingOccurrences(of: "+", with: " ").removingPercentEncoding ?? "" }
+                        let parts = pair.split(separator: "=", maxSplits: 1).map {
+                            $0.replacingOccurrences(of: "+", with: " ").removingPercentEncoding ?? ""
+                        }
                         fields[parts[0]] = parts.count > 1 ? parts[1] : ""
                     }
                     let message = (fields["StatusCallback"] ?? "").components(separatedBy: "m=").last ?? ""

@@ -43,7 +43,9 @@ import Testing
         #expect(inboundIntent(of: text) != .none)
     }
 
-    @Test(arguments: ["START", "start", "Yes", "YES please", "unstop", "Un-stop", "opt in", "resubscribe", "Subscribe me", "please start again"])
+    @Test(arguments: [
+        "START", "start", "Yes", "YES please", "unstop", "Un-stop", "opt in", "resubscribe", "Subscribe me", "please start again",
+    ])
     func `a wish to be back is one`(text: String) { #expect(inboundIntent(of: text) == .start) }
 
     @Test(arguments: ["HELP", "help?", "Info", "ayuda", "Aide svp", "please help", "hilfe!"])
@@ -57,7 +59,10 @@ import Testing
     }
 
     @Test func `a text of any bytes and length has an intent`() {
-        for text in [String(repeating: "stop ", count: 400), String(repeating: "\u{301}", count: 1600), "\0", "\"", "“stop", String(repeating: "\"", count: 99)] {
+        for text in [
+            String(repeating: "stop ", count: 400), String(repeating: "\u{301}", count: 1600), "\0", "\"", "“stop",
+            String(repeating: "\"", count: 99),
+        ] {
             _ = inboundIntent(of: text)
         }
         #expect(inboundIntent(of: String(repeating: "stop ", count: 300)) == .stop)

@@ -12,7 +12,8 @@ import Vocabulary
         var draft: JSONObject = [
             "name": "Main", "channel": "sms", "provider": "twilio", "from": "+12025550111", "rate_parts_per_second": 10,
             "credentials": [
-                "account_sid": .string(account), "auth_token": "a-secret-token", "api_key_sid": .string("SK" + String(repeating: "b", count: 32)),
+                "account_sid": .string(account), "auth_token": "a-secret-token",
+                "api_key_sid": .string("SK" + String(repeating: "b", count: 32)),
                 "api_key_secret": "another-secret",
             ],
         ]
@@ -25,7 +26,9 @@ import Vocabulary
             let made = try site.post("/api/senders", draft())
             #expect(made.status == 201)
             let path = try #require(made.header("location"))
-            for answer in [made, try site.get(path), try site.get("/api/senders"), try site.send("PATCH", path, ["rate_parts_per_second": 2.5])] {
+            for answer in [
+                made, try site.get(path), try site.get("/api/senders"), try site.send("PATCH", path, ["rate_parts_per_second": 2.5]),
+            ] {
                 #expect(answer.status < 300)
                 #expect(!answer.text.contains("secret"))
                 #expect(!answer.text.contains("SKbb"))
@@ -53,17 +56,31 @@ import Vocabulary
         #expect(!"\(credentials)".contains("token"))
     }
 
-    @Test(arguments: [
-        (["from": .null], "/from", "one_of_two"),
-        (["messaging_service_sid": .string("MG" + String(repeating: "0", count: 32))], "/from", "one_of_two"),
-        (["from": "02025550111"], "/from", "bad_format"),
-        (["from": .null, "messaging_service_sid": .string("XX" + String(repeating: "0", count: 32))], "/messaging_service_sid", "bad_format"),
-        (["rate_parts_per_second": 0], "/rate_parts_per_second", "out_of_range"),
-        (["rate_parts_per_second": 10_001], "/rate_parts_per_second", "out_of_range"),
-        (["credentials": ["account_sid": .string("AC" + String(repeating: "z", count: 32)), "auth_token": "a-secret-token"]], "/credentials/account_sid", "bad_format"),
-        (["credentials": ["account_sid": .string("AC" + String(repeating: "0", count: 32)), "auth_token": "a-secret-token", "api_key_secret": "lonely-secret"]], "/credentials/api_key_sid", "required"),
-        (["provider": "pigeon"], "/provider", "not_one_of"),
-    ] as [(JSONObject, String, String)])
+    @Test(
+        arguments: [
+            (["from": .null], "/from", "one_of_two"),
+            (["messaging_service_sid": .string("MG" + String(repeating: "0", count: 32))], "/from", "one_of_two"),
+            (["from": "02025550111"], "/from", "bad_format"),
+            (
+                ["from": .null, "messaging_service_sid": .string("XX" + String(repeating: "0", count: 32))], "/messaging_service_sid",
+                "bad_format"
+            ),
+            (["rate_parts_per_second": 0], "/rate_parts_per_second", "out_of_range"),
+            (["rate_parts_per_second": 10_001], "/rate_parts_per_second", "out_of_range"),
+            (
+                ["credentials": ["account_sid": .string("AC" + String(repeating: "z", count: 32)), "auth_token": "a-secret-token"]],
+                "/credentials/account_sid", "bad_format"
+            ),
+            (
+                [
+                    "credentials": [
+                        "account_sid": .string("AC" + String(repeating: "0", count: 32)), "auth_token": "a-secret-token",
+                        "api_key_secret": "lonely-secret",
+                    ]
+                ], "/credentials/api_key_sid", "required"
+            ),
+            (["provider": "pigeon"], "/provider", "not_one_of"),
+        ] as [(JSONObject, String, String)])
     func `a draft with a fault is refused at its place`(_ changes: JSONObject, _ pointer: String, _ code: String) throws {
         try withMessagingSite { site throws in
             let answer = try site.post("/api/senders", draft(changes))

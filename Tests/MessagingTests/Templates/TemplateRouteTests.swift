@@ -41,12 +41,14 @@ import Testing
     @Test func `a preview shows a contact's text and what it costs`() throws {
         try withMessagingSite { site throws in
             let contact = site.scene.contacts[0].description
-            let answer = try site.post("/api/templates/preview", ["body": "“Hi” {{ first_name }} in {{ city | upcase }}", "contact_id": .string(contact)])
+            let answer = try site.post(
+                "/api/templates/preview", ["body": "“Hi” {{ first_name }} in {{ city | upcase }}", "contact_id": .string(contact)])
             #expect(answer.status == 200)
             #expect(answer.json["text"]?.string == "“Hi” P1 in BERLIN")
             #expect(answer.json["encoding"]?.string == "UCS-2")
             #expect(answer.json["forces_ucs2"]?.array == ["“", "”"])
-            let path = try #require(try site.post("/api/templates", ["name": "T", "body": "Hi {{ name | default: \"you\" }}"]).header("location"))
+            let path = try #require(
+                try site.post("/api/templates", ["name": "T", "body": "Hi {{ name | default: \"you\" }}"]).header("location"))
             #expect(try site.post(path + "/preview").json["text"]?.string == "Hi you")
             #expect(try site.post(path + "/preview", ["contact_id": "00000000-0000-7000-8000-000000000000"]).status == 404)
         }

@@ -69,16 +69,19 @@ import Testing
     @Test func `the settings header names one key and one known algorithm`() {
         #expect(TwilioSignature.Settings(header: "key=k1,algorithm=HMAC_SHA256")?.isSHA256 == true)
         #expect(TwilioSignature.Settings(header: "key=k1, algorithm=HMAC_SHA1")?.key == "k1")
-        for header in ["", "key=k1", "algorithm=HMAC_SHA1", "key=k1,algorithm=HMAC_MD5", "key=k1,key=k2,algorithm=HMAC_SHA1",
-            "key=k1,algorithm=HMAC_SHA1,algorithm=HMAC_SHA256", "key=k1,algorithm=HMAC_SHA1,x=y", "nonsense"]
-        {
+        for header in [
+            "", "key=k1", "algorithm=HMAC_SHA1", "key=k1,algorithm=HMAC_MD5", "key=k1,key=k2,algorithm=HMAC_SHA1",
+            "key=k1,algorithm=HMAC_SHA1,algorithm=HMAC_SHA256", "key=k1,algorithm=HMAC_SHA1,x=y", "nonsense",
+        ] {
             #expect(TwilioSignature.Settings(header: header) == nil, "\(header)")
         }
     }
 
     private let formType = "application/x-www-form-urlencoded"
 
-    private func body(of vector: [String: Any]) -> [UInt8] { Array((vector["raw_body"] as? String ?? vector["body"] as? String ?? "").utf8) }
+    private func body(of vector: [String: Any]) -> [UInt8] {
+        Array((vector["raw_body"] as? String ?? vector["body"] as? String ?? "").utf8)
+    }
 
     private func verdict(_ request: TwilioSignature, _ vector: [String: Any]) throws -> Bool {
         let signature = try #require(vector["signature"] as? String)
