@@ -46,3 +46,26 @@ $$;
 GRANT EXECUTE ON FUNCTION partitioned_tables(), drop_partitions(text, timestamptz) TO muster_maintenance;
 
 GRANT DELETE ON audit_log, receipts, event_dedupe_keys, idempotency_keys, import_chunks, import_errors TO muster_maintenance;
+
+-- Tells the planner at once what a job wrote in bulk. Of a workspace that the statistics have never seen it expects one
+-- row, and then takes any index for as good as the right one; autovacuum comes a minute later, in a large table much
+-- later. Of the ledger only the partition that is written now. Whoever is at it already does it for both.
+CREATE FUNCTION refresh_statistics(tables text[]) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp SET lock_timeout = '200ms'
+AS $$
+DECLARE
+    name text;
+BEGIN
+    FOREACH name IN ARRAY tables LOOP
+        IF name <> ALL ('{contacts,consents,list_members,segment_members,messages}') THEN
+            RAISE EXCEPTION 'statistics of % are left to autovacuum', name;
+        END IF;
+        IF name = 'messages' THEN name := to_char(now() AT TIME ZONE 'UTC', '"messages_"YYYY_MM'); END IF;
+        BEGIN
+            EXECUTE format('ANALYZE public.%I', name);
+        EXCEPTION WHEN lock_not_available OR undefined_table THEN NULL;
+        END;
+    END LOOP;
+END
+$$;
+GRANT EXECUTE ON FUNCTION refresh_statistics(text[]) TO muster_worker;

@@ -44,7 +44,12 @@ import Testing
             let large = try server.send(
                 "POST", "/auth/sign-in", contentType: "application/json", body: Array(repeating: 32, count: 1_100_000))
             let unanswered = try server.send("GET", "/api/contacts")
-            for (answer, status, code) in [(absent, 404, "not_found"), (large, 413, "too_large"), (unanswered, 503, "unavailable")] {
+            let long = try server.send("GET", "/api/members?q=" + String(repeating: "x", count: 9000))
+            let heavy = try server.send("GET", "/api/members", headers: [("X-Heavy", String(repeating: "x", count: 40_000))])
+            for (answer, status, code) in [
+                (absent, 404, "not_found"), (large, 413, "too_large"), (unanswered, 503, "unavailable"), (long, 414, "uri_too_long"),
+                (heavy, 400, "bad_request"),
+            ] {
                 #expect(answer.status == status && answer.code == code, "\(answer.text)")
                 #expect(answer.header("Content-Type") == "application/problem+json")
                 #expect(answer.json["request_id"]?.string?.count == 32)

@@ -29,6 +29,7 @@ private func importContacts(_ context: JobContext) throws -> JSONValue {
     let before = try stored()
     if !before.isRead { try ImportJob(context, id, before).run() }
     let counts = try stored().counts
+    try context.refreshStatistics(of: ["contacts", "consents", "list_members"], afterWriting: counts.created + counts.updated)
     return try context.transaction { db in
         try db.run(ImportSQL.dropChunks, id)
         return counts.json(try db.all(ImportSQL.errors, id, -1, 100), "/api/imports/\(id)/errors")

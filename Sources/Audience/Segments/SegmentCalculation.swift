@@ -13,6 +13,7 @@ public let segmentJobs: [JobHandler] = [
         var calculation = SegmentCalculation(isRefresh: false) { work in try context.transaction(work) }
         calculation.progress = { fraction in try context.progress(fraction) }
         guard let difference = try calculation.calculate(id) else { throw JobFailure("not_found", "The segment is gone.") }
+        try context.refreshStatistics(of: ["segment_members"], afterWriting: difference.entered + difference.exited)
         return [
             "segment_id": .string(id.description), "member_count": JSONValue(difference.members),
             "entered": JSONValue(difference.entered), "exited": JSONValue(difference.exited),

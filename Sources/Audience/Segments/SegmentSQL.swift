@@ -170,23 +170,27 @@ enum SegmentSQL {
     // MARK: Around a compiled predicate
 
     /// The difference between who is in and who should be, in one statement. History and counter follow by trigger.
+    /// A full join hashes or merges whatever the planner expects; loops over a new segment would be quadratic.
     static func difference(_ rule: CompiledRule, segment: SegmentID) -> (sql: String, values: [SQLValue]) {
         let id = "$\(rule.values.count + 1)::uuid"
         let at = "$\(rule.values.count + 2)::timestamptz"
         return (
             """
             WITH target AS MATERIALIZED (SELECT c.id FROM contacts c WHERE \(rule.predicate)),
+                 difference AS MATERIALIZED (
+                    SELECT t.id AS come, m.contact_id AS gone
+                      FROM target t
+                      FULL JOIN (SELECT s.contact_id FROM segment_members s
+                                  WHERE s.workspace_id = current_workspace() AND s.segment_id = \(id)) m ON m.contact_id = t.id
+                     WHERE t.id IS NULL OR m.contact_id IS NULL),
                  gone AS (
-                    DELETE FROM segment_members m
-                     WHERE m.workspace_id = current_workspace() AND m.segment_id = \(id)
-                       AND NOT EXISTS (SELECT FROM target t WHERE t.id = m.contact_id)
+                    DELETE FROM segment_members s
+                     WHERE s.workspace_id = current_workspace() AND s.segment_id = \(id)
+                       AND s.contact_id = ANY (ARRAY(SELECT d.gone FROM difference d WHERE d.come IS NULL))
                     RETURNING 1),
                  come AS (
                     INSERT INTO segment_members (workspace_id, segment_id, contact_id, entered_at)
-                    SELECT current_workspace(), \(id), t.id, \(at) FROM target t
-                     WHERE NOT EXISTS (SELECT FROM segment_members m
-                                        WHERE m.workspace_id = current_workspace() AND m.segment_id = \(id)
-                                          AND m.contact_id = t.id)
+                    SELECT current_workspace(), \(id), d.come, \(at) FROM difference d WHERE d.gone IS NULL
                     RETURNING 1)
             SELECT (SELECT count(*) FROM target) AS members, (SELECT count(*) FROM come) AS entered,
                    (SELECT count(*) FROM gone) AS exited

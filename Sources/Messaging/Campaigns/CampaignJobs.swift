@@ -11,13 +11,14 @@ public let messagingJobs: [JobHandler] = [freezeCampaign, closeCampaign]
 let freezeCampaign = JobHandler("freeze_campaign") { job in
     let id = try campaignID(job)
     try awaitSegment(job, id)
-    return try job.transaction { db in
+    var frozen = 0
+    let result: JSONValue = try job.transaction { db in
         let campaign = try db.one(CampaignSQL.find, id)
         guard campaign.status == .freezing, let segment = campaign.segment, let sender = campaign.sender else {
             return ["status": .string(campaign.status.rawValue)]
         }
         _ = try db.one(CampaignSQL.planSetWise)
-        let frozen = try db.run(CampaignSQL.insertAudience, id, segment, sender, campaign.channel)
+        frozen = try db.run(CampaignSQL.insertAudience, id, segment, sender, campaign.channel)
         // Whoever suspends the sender comes before this, and is seen, or after it, and pauses the campaign.
         let senderIsActive = try db.one(SenderSQL.lockStatus, sender) == "active"
         // Cancelled meanwhile: the rows go with this transaction.
@@ -29,6 +30,8 @@ let freezeCampaign = JobHandler("freeze_campaign") { job in
             "skipped": .object(counted(skipped)),
         ]
     }
+    try job.refreshStatistics(of: ["messages"], afterWriting: frozen)
+    return result
 }
 
 /// Waits, without holding a thread, until the segment has been calculated since the start was asked for.

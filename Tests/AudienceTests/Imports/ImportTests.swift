@@ -112,6 +112,17 @@ private func codes(_ result: JSONValue) -> [String] {
         }
     }
 
+    @Test func `a large import tells the planner of its workspace at once`() throws {
+        try withAudience { site in
+            try site.owner.execute("ALTER TABLE contacts SET (autovacuum_enabled = off)")
+            func known() throws -> Int { try site.owner.value("SELECT reltuples::int FROM pg_class WHERE oid = 'contacts'::regclass") }
+            _ = try site.load("external_id\n" + (0..<999).map { "few\($0)\n" }.joined())
+            #expect(try known() == -1, "a few change no plan")
+            _ = try site.load("external_id\n" + (0..<1000).map { "many\($0)\n" }.joined())
+            #expect(try known() == 1999)
+        }
+    }
+
     @Test func `broken rows are told with line, column and reason, and all others are taken`() throws {
         try withAudience { site throws in
             var file = Array(
