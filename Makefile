@@ -1,5 +1,5 @@
 # The commands that a newcomer and a maintainer need. `make help` lists them.
-.PHONY: help run stop test bench check build fmt lint db-reset migrate openapi install
+.PHONY: help run stop test bench acceptance check build fmt lint db-reset migrate openapi install
 
 help: ## List the commands
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -15,6 +15,9 @@ test: ## Install what is missing, build, run all tests; FILTER= chooses some
 
 bench: ## Measure beside baselines on the running stack; ONLY=name for one
 	@scripts/bench
+
+acceptance: ## The main job with 64,000 contacts on the running stack, every number checked; CONTACTS= names the file
+	@scripts/acceptance
 
 check: ## What CI checks: formatting, nginx, systemd, tests
 	@scripts/check && scripts/test
