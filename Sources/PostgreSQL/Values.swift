@@ -158,7 +158,7 @@ extension UInt8: SQLEncodable, SQLDecodable {}
 extension Array: SQLEncodable where Element: SQLEncodable {
     public var sqlValue: SQLValue {
         if Element.self == UInt8.self { return .bytes(unsafeBitCast(self, to: [UInt8].self)) }
-        return .text(arrayLiteral(map(\.sqlValue)))
+        return .text(arrayLiteral(map { $0.sqlValue }))
     }
 }
 extension Array: SQLDecodable where Element: SQLDecodable {

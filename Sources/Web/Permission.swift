@@ -1,4 +1,5 @@
 // Who may do what: the only table of roles, API-key scopes and permissions.
+internal import PostgreSQL
 
 /// A member's role in one workspace, from most to least trusted.
 public enum Role: String, Sendable, CaseIterable {
@@ -53,8 +54,14 @@ public enum Permission: String, Sendable, CaseIterable {
     /// Every scope that a key can be given.
     public static let scopes: [String] = Permission.allCases.map(\.scope).filter { !$0.isEmpty } + ["*"]
 
-    /// `roles` as PostgreSQL receives them, made once.
-    var roleNames: [String] { Permission.namesByPermission[self]! }
-    private static let namesByPermission: [Permission: [String]] = Dictionary(
-        uniqueKeysWithValues: Permission.allCases.map { ($0, $0.roles.map(\.rawValue)) })
+    /// `roles` as PostgreSQL receives them: every request asks with one of these.
+    var roleNames: RoleNames { Permission.namesByPermission[self]! }
+    private static let namesByPermission: [Permission: RoleNames] = Dictionary(
+        uniqueKeysWithValues: Permission.allCases.map { ($0, RoleNames($0.roles)) })
+}
+
+/// A `text[]` that is made once.
+struct RoleNames: SQLEncodable, Sendable {
+    let sqlValue: SQLValue
+    init(_ roles: [Role]) { sqlValue = roles.map(\.rawValue).sqlValue }
 }

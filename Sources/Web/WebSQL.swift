@@ -3,7 +3,7 @@ public import Vocabulary
 
 enum WebSQL {
     /// One round trip with the statement behind it; see migration 0002.
-    static let authorize = Statement<Authorization, [UInt8], Bool, WorkspaceID?, [String], String>(
+    static let authorize = Statement<Authorization, [UInt8], Bool, WorkspaceID?, RoleNames, String>(
         """
         SELECT outcome, workspace, user_id, api_key_id, role, plan, stale FROM authorize($1, $2, $3, $4, $5)
         """)
