@@ -1,5 +1,6 @@
 internal import JSON
 internal import PostgreSQL
+internal import Web
 
 enum SettingsSQL {
     static let read = Statement<Stored>(

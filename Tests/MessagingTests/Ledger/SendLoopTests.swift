@@ -6,6 +6,7 @@ import Synchronization
 import TestSupport
 import Testing
 import Vocabulary
+import Web
 
 @testable import Messaging
 
