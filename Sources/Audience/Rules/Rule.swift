@@ -170,6 +170,14 @@ public struct Dependencies: Sendable, Equatable {
     public var consents: Set<Channel> = []
     /// Its truth can change by time alone.
     public var readsTime = false
+
+    /// What is read of contacts, in the words of `segment_inputs`. Attributes by their key on the top level.
+    public var inputs: [String] {
+        let keys = fields.map { $0.split(separator: ".").prefix(2).joined(separator: ".") }
+        return Set(
+            keys + events.map { "event:\($0)" } + lists.map { "list:\($0)" } + consents.map { "consent:\($0.rawValue)" }
+        ).sorted()
+    }
 }
 
 /// Limits of a rule; beyond each is a clear error.

@@ -143,7 +143,7 @@ private func enqueueCalculation(_ id: SegmentID, _ db: Connection, _ call: Call)
     try db.enqueue("calculate_segment", payload: ["segment_id": .string(id.description)], by: call.actor.user)
 }
 
-/// Notes which segments and lists a rule reads, unless that would close a circle.
+/// Notes what a rule reads, unless that would close a circle.
 private func refer(_ id: SegmentID, _ rule: Rule, _ db: Connection) throws {
     let (segments, lists) = (Array(rule.dependencies.segments), Array(rule.dependencies.lists))
     if !segments.isEmpty {
@@ -156,6 +156,8 @@ private func refer(_ id: SegmentID, _ rule: Rule, _ db: Connection) throws {
     try db.run(SegmentSQL.addReferences, id, segments)
     try db.run(SegmentSQL.dropListReferences, id)
     try db.run(SegmentSQL.addListReferences, id, lists)
+    try db.run(SegmentSQL.dropInputs, id)
+    try db.run(SegmentSQL.addInputs, id, rule.dependencies.inputs)
 }
 
 private func namingTaken<T>(_ work: () throws -> T) throws -> T {

@@ -7,11 +7,8 @@ enum SegmentSQL {
     /// One page, newest first. Keyset paging: page 900 costs what page 1 costs.
     static let page = Statement<PageRow, TimestampText, SegmentID, Int>(
         """
-        SELECT json_build_object('id', id, 'name', name, 'description', description, 'rule', rule, 'member_count', member_count,
-                                 'state', state, 'problem', problem, 'as_of', rfc3339(calculated_at), 'created_at', rfc3339(created_at),
-                                 'updated_at', rfc3339(updated_at), 'version', version)::text,
-               created_at, id
-          FROM segments
+        SELECT segment_json(s), s.created_at, s.id
+          FROM segments s
          WHERE workspace_id = current_workspace()
            AND (created_at, id) < ($1::timestamptz, $2::uuid)
          ORDER BY created_at DESC, id DESC
@@ -20,11 +17,8 @@ enum SegmentSQL {
 
     static let named = Statement<PageRow, TimestampText, SegmentID, Int, String>(
         """
-        SELECT json_build_object('id', id, 'name', name, 'description', description, 'rule', rule, 'member_count', member_count,
-                                 'state', state, 'problem', problem, 'as_of', rfc3339(calculated_at), 'created_at', rfc3339(created_at),
-                                 'updated_at', rfc3339(updated_at), 'version', version)::text,
-               created_at, id
-          FROM segments
+        SELECT segment_json(s), s.created_at, s.id
+          FROM segments s
          WHERE workspace_id = current_workspace() AND name ILIKE $4
            AND (created_at, id) < ($1::timestamptz, $2::uuid)
          ORDER BY created_at DESC, id DESC
@@ -33,11 +27,8 @@ enum SegmentSQL {
 
     static let read = Statement<StoredSegment, SegmentID>(
         """
-        SELECT id, json_build_object('id', id, 'name', name, 'description', description, 'rule', rule, 'member_count', member_count,
-                                 'state', state, 'problem', problem, 'as_of', rfc3339(calculated_at), 'created_at', rfc3339(created_at),
-                                 'updated_at', rfc3339(updated_at), 'version', version) AS json,
-               rule, version
-          FROM segments WHERE workspace_id = current_workspace() AND id = $1
+        SELECT s.id, segment_json(s) AS json, s.rule, s.version
+          FROM segments s WHERE s.workspace_id = current_workspace() AND s.id = $1
         """)
 
     static let lock = Statement<StoredSegment, SegmentID>(
@@ -86,6 +77,14 @@ enum SegmentSQL {
         """
         INSERT INTO segment_list_references (workspace_id, segment_id, list_id)
         SELECT current_workspace(), $1, unnest($2::uuid[])
+        """)
+    static let dropInputs = Statement<Int, SegmentID>(
+        """
+        DELETE FROM segment_inputs WHERE workspace_id = current_workspace() AND segment_id = $1
+        """)
+    static let addInputs = Statement<Int, SegmentID, [String]>(
+        """
+        INSERT INTO segment_inputs (workspace_id, segment_id, input) SELECT current_workspace(), $1, unnest($2::text[])
         """)
     /// Two rules that are saved at once could close a circle that neither sees: one waits for the other.
     static let lockReferences = Statement<Bool>(
