@@ -23,6 +23,7 @@ func createSegment(_ call: Call) throws -> Response {
             let rule = try RuleLibrary.parse(draft.rule, db)
             let id = try db.one(SegmentSQL.insert, draft.name, draft.description, rule.json, call.actor.user)
             try refer(id, rule, db)
+            if let schedule = draft.schedule { try set(schedule, of: id, db) }
             try enqueueCalculation(id, db, call)
             try call.audit("segment.created", "segment", id.uuid, in: db)
             return try db.one(SegmentSQL.read, id)
@@ -48,7 +49,8 @@ func changeSegment(_ call: Call) throws -> Response {
             if let rule { try refer(id, rule, db) }
             let (hasDescription, description) = (change.description != nil, change.description ?? nil)
             try db.run(SegmentSQL.update, id, change.name, hasDescription, description, rule?.json)
-            if rule != nil { try enqueueCalculation(id, db, call) }
+            let becameLive = try change.schedule.map { try set($0, of: id, db) } ?? false
+            if rule != nil || becameLive { try enqueueCalculation(id, db, call) }
             try call.audit("segment.changed", "segment", id.uuid, in: db)
             return try db.one(SegmentSQL.read, id)
         }
@@ -158,6 +160,13 @@ private func refer(_ id: SegmentID, _ rule: Rule, _ db: Connection) throws {
     try db.run(SegmentSQL.addListReferences, id, lists)
     try db.run(SegmentSQL.dropInputs, id)
     try db.run(SegmentSQL.addInputs, id, rule.dependencies.inputs)
+    try db.run(SegmentSQL.setReadsTime, id, rule.dependencies.readsTime)
+}
+
+/// - Returns: whether the segment became live by it.
+@discardableResult
+private func set(_ schedule: SegmentSchedule, of id: SegmentID, _ db: Connection) throws -> Bool {
+    try db.one(SegmentSQL.setSchedule, id, schedule.kind.rawValue, schedule.minutes, schedule.at)
 }
 
 private func namingTaken<T>(_ work: () throws -> T) throws -> T {
