@@ -100,6 +100,7 @@ public enum Entity {
     public enum Receipt {}
     public enum Event {}
     public enum Suppression {}
+    public enum ScoreModel {}
 }
 
 public typealias WorkspaceID = ID<Entity.Workspace>
@@ -119,3 +120,4 @@ public typealias MessageID = ID<Entity.Message>
 public typealias ReceiptID = ID<Entity.Receipt>
 public typealias EventID = ID<Entity.Event>
 public typealias SuppressionID = ID<Entity.Suppression>
+public typealias ScoreModelID = ID<Entity.ScoreModel>

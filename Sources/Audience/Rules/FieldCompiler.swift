@@ -7,13 +7,24 @@ extension RuleCompiler {
         let value = FieldValue(leaf.source, leaf.type, &self)
         let test = self.test(leaf.operation, leaf, value)
         guard let missingMatches = leaf.missingMatches else { return test }
-        let known = value.isKnown(&self)
+        let known = self.test(.isKnown, leaf, value)
         return missingMatches ? "(\(test) OR \(complement(known)))" : "(\(test) AND \(known))"
     }
 
     private mutating func test(_ operation: Operation, _ leaf: FieldLeaf, _ value: FieldValue) -> String {
+        if case .complement(let positive) = operation { return complement(test(positive, leaf, value)) }
+        // A row beside the contact: a question about its existence is one join for all contacts, and false without it.
+        switch leaf.source {
+        case .score(let model):
+            let row = "v.model_id = \(bind(model, "uuid"))"
+            return exists("contact_scores v", "v", "\(row) AND \(testOfValue(operation, leaf, value))")
+        case .rfm: return exists("contact_rfm v", "v", testOfValue(operation, leaf, value))
+        default: return testOfValue(operation, leaf, value)
+        }
+    }
+
+    private mutating func testOfValue(_ operation: Operation, _ leaf: FieldLeaf, _ value: FieldValue) -> String {
         switch operation {
-        case .complement(let positive): return complement(test(positive, leaf, value))
         case .isKnown: return value.isKnown(&self)
         case .textIs, .textContains, .textStartsWith, .textEndsWith, .textMatches, .countryIs, .domainIs:
             return text(operation, value, leaf.isCaseSensitive)

@@ -21,6 +21,12 @@ struct FieldValue {
             (json, looseText) = FieldValue.path("c.attributes", keys, &compiler)
         case .property(let keys):
             (json, looseText) = FieldValue.path("e.properties", keys, &compiler)
+        case .score:
+            looseText = "v.score"
+            json = nil
+        case .rfm(let column):
+            looseText = "v.\(column)"
+            json = nil
         }
     }
 
@@ -32,7 +38,7 @@ struct FieldValue {
 
     /// Text as rules see it: no arrays, no objects, numbers in their shortest form.
     var text: String { json.map { "text_of(\($0))" } ?? looseText }
-    var number: String { "number_of(\(json!))" }
+    var number: String { json.map { "number_of(\($0))" } ?? "\(looseText)::numeric" }
     var boolean: String { "boolean_of(\(json!))" }
     func time(_ compiler: inout RuleCompiler) -> String {
         json == nil ? looseText : "time_of(\(looseText), \(compiler.readingZone))"

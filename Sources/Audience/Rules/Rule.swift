@@ -46,6 +46,10 @@ public enum FieldSource: Sendable, Hashable {
     case attribute([String])
     /// Keys into an event's properties.
     case property([String])
+    /// What a model says of the contact; missing for one that it did not score.
+    case score(ScoreModelID)
+    /// A column of `contact_rfm`; missing for a contact who is in no group.
+    case rfm(String)
 }
 
 /// `{"field","op","value"}`.

@@ -17,6 +17,9 @@ private enum RuleSQL {
         UNION ALL
         SELECT 'list', id::text, '' FROM lists WHERE workspace_id = current_workspace() AND id = ANY ($3::uuid[])
         UNION ALL
+        SELECT 'score', 'scores.' || key, id::text FROM score_models
+         WHERE workspace_id = current_workspace() AND 'scores.' || key = ANY ($1::text[])
+        UNION ALL
         SELECT 'zone', name, '' FROM pg_timezone_names WHERE cardinality($4::text[]) > 0 AND name = ANY ($4::text[])
         """)
     static let pattern = Statement<Bool, String>(
@@ -63,6 +66,7 @@ public enum RuleLibrary {
             case "now": now = Instant(rfc3339: found.value) ?? now
             case "field": context.attributeTypes[found.name] = FieldType(rawValue: found.value)
             case "segment": if let id = SegmentID(found.name) { context.segments.insert(id) }
+            case "score": context.scores[found.name] = ScoreModelID(found.value)
             case "list": if let id = ListID(found.name) { context.lists.insert(id) }
             default: context.zones.insert(found.name)
             }

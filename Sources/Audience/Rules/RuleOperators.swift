@@ -61,6 +61,14 @@ extension RuleParser {
             dependencies.fields.insert(key)
             return (.attribute(key.split(separator: ".").dropFirst().map(String.init)), type)
         }
+        if let model = context.scores[key] {
+            dependencies.fields.insert(key)
+            return (.score(model), .number)
+        }
+        if let (column, type) = RuleContext.rfm[key] {
+            dependencies.fields.insert(key)
+            return (.rfm(column), type)
+        }
         faults.add(pointer + "/field", "unknown_field", "There is no field \(quoted(key)).")
         return nil
     }

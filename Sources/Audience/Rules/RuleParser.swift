@@ -9,6 +9,8 @@ public struct RuleContext: Sendable {
     public var segments: Set<SegmentID> = []
     public var lists: Set<ListID> = []
     public var zones: Set<String> = []
+    /// Models by field: `scores.likely_to_buy`.
+    public var scores: [String: ScoreModelID] = [:]
     public init() {}
 
     /// Fields that every contact has.
@@ -16,6 +18,12 @@ public struct RuleContext: Sendable {
         "external_id": .text, "email": .email, "phone": .phone, "name": .text, "first_name": .text, "last_name": .text,
         "status": .text, "timezone": .text, "country": .text, "tags": .tags, "created_at": .time, "updated_at": .time,
         "last_contacted_at": .time,
+    ]
+
+    /// Fields of `contact_rfm` and their columns.
+    static let rfm: [String: (column: String, type: FieldType)] = [
+        "rfm.recency": ("recency", .number), "rfm.frequency": ("frequency", .number), "rfm.monetary": ("monetary", .number),
+        "rfm.group": ("rfm_group", .text),
     ]
 }
 
