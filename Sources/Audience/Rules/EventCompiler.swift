@@ -22,7 +22,7 @@ extension RuleCompiler {
         let tests = conditions(leaf.window, leaf.condition)
         let one = """
             EXISTS (SELECT FROM (SELECT DISTINCT ON (e.contact_id) e.contact_id, e.occurred_at, e.properties FROM events e \
-            WHERE e.workspace_id = \(workspace) AND e.name = \(bind(leaf.name, "text")) \
+            WHERE e.workspace_id = \(workspace) AND e.name = \(bind(leaf.name, "text"))\(among("e.contact_id")) \
             ORDER BY e.contact_id, e.occurred_at \(order), e.id \(order)) e \
             WHERE \((["e.contact_id = c.id"] + tests).joined(separator: " AND ")))
             """
@@ -62,7 +62,7 @@ extension RuleCompiler {
 
     /// `events e WHERE …`, to which AND can be added.
     private mutating func events(_ name: String, _ window: Window?, _ condition: Node?) -> String {
-        let named = "e.workspace_id = \(workspace) AND e.name = \(bind(name, "text"))"
+        let named = "e.workspace_id = \(workspace) AND e.name = \(bind(name, "text"))" + among("e.contact_id")
         return "events e WHERE " + ([named] + conditions(window, condition)).joined(separator: " AND ")
     }
 

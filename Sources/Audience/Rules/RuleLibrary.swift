@@ -52,7 +52,8 @@ public enum RuleLibrary {
         return RuleCompiler.compile(rule, scope)
     }
 
-    private static func read(_ json: JSONValue, _ db: Connection, at pointer: String) throws -> (rule: Rule, scope: RuleScope) {
+    /// The rule, and this moment of the database's clock in its workspace.
+    public static func read(_ json: JSONValue, _ db: Connection, at pointer: String = "/rule") throws -> (rule: Rule, scope: RuleScope) {
         var mentions = Mentions()
         mentions.collect(json)
         var context = RuleContext()
