@@ -32,12 +32,13 @@ let package = Package(
         system("CJansson", pkgConfig: "jansson", apt: "libjansson-dev"),
         system("CSodium", pkgConfig: "libsodium", apt: "libsodium-dev"),
         system("CCurl", pkgConfig: "libcurl", apt: "libcurl4-openssl-dev"),
+        system("CWideText", apt: "libc6-dev"),
         .target(
             name: "CPhoneNumber", path: "Sources/CPhoneNumber",
             linkerSettings: [.linkedLibrary("phonenumber")]),
 
         // Wrappers: each hides one C library or one protocol.
-        .target(name: "Vocabulary"),
+        .target(name: "Vocabulary", dependencies: ["CWideText"]),
         .target(name: "FastCGI", dependencies: ["CFastCGI", "Vocabulary"]),
         .target(name: "JSON", dependencies: ["CJansson", "Vocabulary"]),
         .target(name: "PostgreSQL", dependencies: ["CPostgreSQL", "JSON", "Secrets", "Vocabulary"]),

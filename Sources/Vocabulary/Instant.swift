@@ -117,7 +117,10 @@ public struct Day: Hashable, Comparable, Sendable, CustomStringConvertible {
         year = yearOfEra + era * 400 + (month <= 2 ? 1 : 0)
     }
 
-    public var daysSince1970: Int {
+    public var daysSince1970: Int { Day.daysSince1970(year: year, month: month, day: day) }
+
+    /// Of any year, 0 (1 BC) and negative ones included.
+    static func daysSince1970(year: Int, month: Int, day: Int) -> Int {
         let y = month <= 2 ? year - 1 : year
         let era = (y >= 0 ? y : y - 399) / 400
         let yearOfEra = y - era * 400
