@@ -2,4 +2,4 @@ import Audience
 import Jobs
 import Messaging
 
-runWorker(handlers: importJobs + segmentJobs + messagingJobs, loops: sendingLoops + deliveryLoops)
+runWorker(handlers: importJobs + segmentJobs + messagingJobs, loops: sendingLoops + deliveryLoops + segmentLoops)

@@ -18,6 +18,8 @@ extension RuleCompiler {
     /// Only one event of each contact is looked at: the first or last of its name. Whether it lies in the window and
     /// meets the condition comes after.
     private mutating func firstOrLast(_ leaf: EventLeaf) -> String {
+        // There is one such event or none. A parameter that nothing uses would be refused, so nothing is bound for these.
+        if leaf.count.holds(1) == leaf.count.holds(0) { return leaf.count.holds(1) ? "true" : "false" }
         let order = leaf.which == .first ? "ASC" : "DESC"
         let tests = conditions(leaf.window, leaf.condition)
         let one = """
@@ -26,12 +28,7 @@ extension RuleCompiler {
             ORDER BY e.contact_id, e.occurred_at \(order), e.id \(order)) e \
             WHERE \((["e.contact_id = c.id"] + tests).joined(separator: " AND ")))
             """
-        switch (leaf.count.holds(1), leaf.count.holds(0)) {
-        case (true, false): return one
-        case (false, true): return complement(one)
-        case (true, true): return "true"
-        case (false, false): return "false"
-        }
+        return leaf.count.holds(1) ? one : complement(one)
     }
 
     mutating func aggregate(_ leaf: AggregateLeaf) -> String {

@@ -28,6 +28,8 @@ struct Difference {
     let entered: Int
     let exited: Int
     let asOf: Instant
+    /// Entries and exits that no change still waiting to be looked at explains.
+    let unexplained: Int
     var isEmpty: Bool { entered + exited == 0 }
 }
 
@@ -46,7 +48,7 @@ struct SegmentCalculation {
     private var done: Set<SegmentID> = []
     /// Those that wait for the ones that they read.
     private var waiting: Set<SegmentID> = []
-    private(set) var counts = (segments: 0, entered: 0, exited: 0, failed: 0)
+    private(set) var counts = (segments: 0, entered: 0, exited: 0, failed: 0, mended: 0)
 
     init(isRefresh: Bool, timeoutSeconds: Double = 600, inTransaction: @escaping ((Connection) throws -> Void) throws -> Void) {
         self.isRefresh = isRefresh
@@ -70,6 +72,15 @@ struct SegmentCalculation {
         counts.segments += 1
         counts.entered += difference?.entered ?? 0
         counts.exited += difference?.exited ?? 0
+        if let difference, difference.unexplained > 0 {
+            counts.mended += difference.unexplained
+            Log.warning(
+                "live segment mended",
+                [
+                    ("segment", .string(id.description)), ("contacts", .integer(difference.unexplained)),
+                    ("entered", .integer(difference.entered)), ("exited", .integer(difference.exited)),
+                ])
+        }
         return difference
     }
 
@@ -116,13 +127,20 @@ struct SegmentCalculation {
         try db.setLocalTimeout(seconds: timeoutSeconds)
         _ = try db.one(SegmentSQL.lockCalculation, id)
         guard let stored = try db.first(SegmentSQL.read, id) else { return nil }
-        let rule = try RuleLibrary.compile(stored.rule, db)
+        let (parsed, scope) = try RuleLibrary.read(stored.rule, db)
+        let rule = RuleCompiler.compile(parsed, scope)
         let (sql, values) = SegmentSQL.difference(rule, segment: id)
         let counts: [DifferenceRow] = try db.dynamic(sql, values)
         guard let counts = counts.first else { throw PostgresError.noRow }
+        let isLive = try isRefresh && db.one(SegmentSQL.isFresh, id, rule.asOf)
         let difference = Difference(
-            members: counts.members, entered: counts.entered, exited: counts.exited, asOf: rule.asOf)
+            members: counts.members, entered: counts.entered, exited: counts.exited, asOf: rule.asOf,
+            unexplained: isLive ? counts.unmarked : 0)
         try db.run(SegmentSQL.calculated, id, rule.asOf, stored.rule, !isRefresh || !difference.isEmpty)
+        if let sweep = RuleCompiler.compileSweep(parsed, scope, since: rule.asOf) {
+            let flip: [Instant?] = try db.dynamic(sweep.nextFlip.sql, sweep.nextFlip.values)
+            try db.run(SegmentSQL.sweptByCalculation, id, rule.asOf, flip[0], stored.rule)
+        }
         if !isRefresh, !difference.isEmpty {
             for reader in try db.all(SegmentSQL.readers, id) where !waiting.contains(reader) {
                 try db.enqueue("calculate_segment", payload: ["segment_id": .string(reader.description)])
@@ -149,8 +167,8 @@ private struct WorkspaceSegment: RowDecodable {
 }
 
 public let segmentChores: [Chore] = [
-    Chore("refresh-segments", "Calculate every segment anew, those that others read first") { db in
-        var total = (segments: 0, entered: 0, exited: 0, failed: 0)
+    Chore("refresh-segments", "Calculate every segment anew, those that others read first; live ones should need no mending") { db in
+        var total = (segments: 0, entered: 0, exited: 0, failed: 0, mended: 0)
         for segments in try db.all(RefreshSQL.all).chunked(by: \.workspace) {
             var calculation = SegmentCalculation(isRefresh: true) { work in
                 try db.transaction { db in
@@ -173,8 +191,12 @@ public let segmentChores: [Chore] = [
             total.entered += calculation.counts.entered
             total.exited += calculation.counts.exited
             total.failed += calculation.counts.failed
+            total.mended += calculation.counts.mended
         }
-        return [("segments", total.segments), ("entered", total.entered), ("exited", total.exited), ("failed", total.failed)]
+        return [
+            ("segments", total.segments), ("entered", total.entered), ("exited", total.exited), ("failed", total.failed),
+            ("mended", total.mended),
+        ]
     }
 ]
 

@@ -162,6 +162,21 @@ enum SegmentSQL {
         UPDATE segments SET calculated_at = $2, state = 'ready', problem = NULL
          WHERE workspace_id = current_workspace() AND id = $1 AND rule = $3 AND (state <> 'ready' OR $4)
         """)
+    /// Whether the membership should be right at `$2`: live, and nothing that time changes is waiting.
+    static let isFresh = Statement<Bool, SegmentID, Instant>(
+        """
+        SELECT EXISTS (SELECT FROM segments
+                        WHERE workspace_id = current_workspace() AND id = $1 AND schedule = 'live' AND state = 'ready'
+                          AND (next_flip_at IS NULL OR next_flip_at > $2))
+        """)
+    /// What time will change next (`$3`), unless the rule was changed meanwhile. Not written while what is known is right.
+    static let sweptByCalculation = Statement<Int, SegmentID, Instant, Instant?, JSONValue>(
+        """
+        UPDATE segments SET swept_at = $2, next_flip_at = $3
+         WHERE workspace_id = current_workspace() AND id = $1 AND rule = $4
+           AND (swept_at IS NULL OR coalesce(next_flip_at, 'infinity') <= $2
+                OR coalesce(next_flip_at, 'infinity') > coalesce($3::timestamptz, 'infinity'))
+        """)
     static let failed = Statement<Int, SegmentID, String>(
         """
         UPDATE segments SET state = 'failed', problem = $2 WHERE workspace_id = current_workspace() AND id = $1
@@ -192,8 +207,38 @@ enum SegmentSQL {
                     SELECT current_workspace(), \(id), d.come, \(at) FROM difference d WHERE d.gone IS NULL
                     RETURNING 1)
             SELECT (SELECT count(*) FROM target) AS members, (SELECT count(*) FROM come) AS entered,
-                   (SELECT count(*) FROM gone) AS exited
+                   (SELECT count(*) FROM gone) AS exited,
+                   (SELECT count(*) FROM difference d
+                     WHERE NOT EXISTS (SELECT FROM dirty_contacts w
+                                        WHERE w.workspace_id = current_workspace()
+                                          AND w.contact_id = coalesce(d.come, d.gone))) AS unmarked
             """, rule.values + [segment.sqlValue, rule.asOf.sqlValue]
+        )
+    }
+
+    /// The same for some contacts only, to which the rule was compiled. One row per contact that came or went.
+    static func difference(_ rule: CompiledRule, segment: SegmentID, among contacts: [ContactID]) -> (sql: String, values: [SQLValue]) {
+        let id = "$\(rule.values.count + 1)::uuid"
+        let at = "$\(rule.values.count + 2)::timestamptz"
+        let those = "$\(rule.values.count + 3)::uuid[]"
+        return (
+            """
+            WITH target AS MATERIALIZED (SELECT c.id FROM contacts c WHERE \(rule.predicate)),
+                 member AS MATERIALIZED (
+                    SELECT s.contact_id FROM segment_members s
+                     WHERE s.workspace_id = current_workspace() AND s.segment_id = \(id) AND s.contact_id = ANY (\(those))),
+                 gone AS (
+                    DELETE FROM segment_members s
+                     WHERE s.workspace_id = current_workspace() AND s.segment_id = \(id)
+                       AND s.contact_id = ANY (ARRAY(SELECT m.contact_id FROM member m EXCEPT SELECT t.id FROM target t))
+                    RETURNING s.contact_id),
+                 come AS (
+                    INSERT INTO segment_members (workspace_id, segment_id, contact_id, entered_at)
+                    SELECT current_workspace(), \(id), t.id, \(at) FROM target t
+                     WHERE NOT EXISTS (SELECT FROM member m WHERE m.contact_id = t.id)
+                    RETURNING contact_id)
+            SELECT contact_id FROM gone UNION ALL SELECT contact_id FROM come
+            """, rule.values + [segment.sqlValue, rule.asOf.sqlValue, contacts.sqlValue]
         )
     }
 
@@ -248,10 +293,13 @@ struct DifferenceRow: RowDecodable {
     let members: Int
     let entered: Int
     let exited: Int
+    /// Of both, those that no mark asks to be looked at.
+    let unmarked: Int
     init(_ row: borrowing Row) throws(PostgresError) {
         members = try row["members"]
         entered = try row["entered"]
         exited = try row["exited"]
+        unmarked = try row["unmarked"]
     }
 }
 

@@ -1,0 +1,146 @@
+// What time alone has changed, in SQL: whose answer can differ between two instants, and when the next one can.
+//
+// Nothing is stored per contact. Between two instants an edge like "30 days ago" sweeps over the values between its two
+// places; only whose value lies there can have changed sides. So a look costs what the sweep found, where an index
+// serves the values, and the truth of the rest needs no evaluation.
+internal import PostgreSQL
+internal import Vocabulary
+
+/// Statements about a rule and time.
+struct CompiledSweep {
+    typealias Query = (sql: String, values: [SQLValue])
+    /// Ids of all contacts, and perhaps of others too, whose answer at the end differs from that at the beginning.
+    let candidates: Query
+    /// One row, one column: an instant after the end, before which time alone changes nobody's answer. NULL: never.
+    let nextFlip: Query
+}
+
+extension RuleCompiler {
+    /// How often is looked where an edge moves with no steady distance to now.
+    static let pollSeconds = 60
+
+    /// - Parameters:
+    ///   - scope: its `now` is the end of the sweep.
+    ///   - start: its beginning.
+    ///   - contacts: the only ones that are asked about; `nil`: all of the workspace.
+    /// - Returns: `nil` for a rule that does not read time.
+    static func compileSweep(_ rule: Rule, _ scope: RuleScope, since start: Instant, among contacts: [ContactID]? = nil) -> CompiledSweep? {
+        let leaves = rule.match.timedLeaves
+        guard !leaves.isEmpty else { return nil }
+        var finder = RuleCompiler(rule: rule, scope: scope, contacts: contacts)
+        let candidates = finder.candidates(leaves, since: start)
+        var clock = RuleCompiler(rule: rule, scope: scope, contacts: contacts)
+        let flips = Set(leaves.flatMap { clock.nextFlips($0) }).sorted()
+        return CompiledSweep(
+            candidates: (candidates, finder.values), nextFlip: ("SELECT least(\(flips.joined(separator: ", "))) AS flip", clock.values))
+    }
+
+    private mutating func candidates(_ leaves: [Node], since start: Instant) -> String {
+        var selects: [String] = []
+        var differences: [String] = []
+        for leaf in leaves {
+            if let select = sweptEvents(leaf, since: start) {
+                selects.append(select)
+            } else {
+                differences.append(difference(leaf, since: start))
+            }
+        }
+        if !differences.isEmpty {
+            let own = "c.workspace_id = \(workspace)" + among("c.id")
+            selects.append("SELECT c.id AS contact_id FROM contacts c WHERE \(own) AND (\(differences.joined(separator: " OR ")))")
+        }
+        return selects.joined(separator: " UNION ")
+    }
+
+    private mutating func at<T>(_ instant: Instant, _ work: (inout RuleCompiler) -> T) -> T {
+        let end = scope
+        scope = RuleScope(workspace: end.workspace, zone: end.zone, now: instant)
+        defer { scope = end }
+        return work(&self)
+    }
+
+    // MARK: Candidates
+
+    /// Whose answer to this leaf differs: exact, and as costly as evaluating the leaf twice.
+    private mutating func difference(_ leaf: Node, since start: Instant) -> String {
+        let before = at(start) { $0.sql(leaf) }
+        return "((\(before)) IS TRUE) <> ((\(sql(leaf))) IS TRUE)"
+    }
+
+    /// Contacts with an event that an edge of the window has swept over. An index holds events by name and time.
+    private mutating func sweptEvents(_ leaf: Node, since start: Instant) -> String? {
+        guard let (name, window) = timedEvents(leaf) else { return nil }
+        let ends: [(TimeMotion?, isFirst: Bool)] = [(window.motions.from, true), (window.motions.to, false)]
+        let swept = ends.filter { $0.0 != nil }.map { end -> String in
+            let (a, b) = (at(start) { $0.edge(window, isFirst: end.isFirst) }, edge(window, isFirst: end.isFirst))
+            return "e.occurred_at BETWEEN least(\(a), \(b)) AND greatest(\(a), \(b))"
+        }
+        return """
+            SELECT e.contact_id FROM events e WHERE e.workspace_id = \(workspace) AND e.name = \(bind(name, "text"))\
+            \(among("e.contact_id")) AND (\(swept.joined(separator: " OR ")))
+            """
+    }
+
+    /// Name and window of a leaf about events for which time moves nothing but the window, the same for all contacts.
+    private func timedEvents(_ leaf: Node) -> (String, Window)? {
+        func plain(_ name: String, _ window: Window?, _ condition: Node?) -> (String, Window)? {
+            guard let window, condition?.timedLeaves.isEmpty ?? true, !window.readsField else { return nil }
+            let motions = [window.motions.from, window.motions.to]
+            return rule.zone == .contact && motions.contains(where: { $0 == .calendar || $0 == .months }) ? nil : (name, window)
+        }
+        return switch leaf {
+        case .event(let leaf): plain(leaf.name, leaf.window, leaf.condition)
+        case .aggregate(let leaf): plain(leaf.name, leaf.window, leaf.condition)
+        default: nil
+        }
+    }
+
+    /// The instant at which a window begins or ends. Only that end is bound: a parameter must not go unused.
+    private mutating func edge(_ window: Window, isFirst: Bool) -> String {
+        let half: Window =
+            switch window {
+            case .last(let span): isFirst ? .since(.ago(span)) : .until(.ahead(Span(amount: 0, unit: "s")))
+            case .between(let from, let to): isFirst ? .since(from) : .until(to)
+            default: window
+            }
+        let span = span(half)
+        if isFirst { return span.from.map { startOfDay($0) } ?? "NULL" }
+        return span.to.map { $0.isDay ? endOfDay($0) : $0.sql } ?? "NULL"
+    }
+
+    // MARK: The next flip
+
+    private mutating func nextFlips(_ leaf: Node) -> [String] {
+        if let (name, window) = timedEvents(leaf) {
+            return [window.motions.from, window.motions.to].compactMap { $0 }.map { motion in
+                guard case .elapsed(let offset) = motion else { return motion == .calendar ? endOfDay(offset: 0) : poll }
+                let edge = bind(scope.now + Double(offset), "timestamptz")
+                let event = "e.workspace_id = \(workspace) AND e.name = \(bind(name, "text"))" + among("e.contact_id")
+                return "(SELECT min(e.occurred_at) FROM events e WHERE \(event) AND e.occurred_at >= \(edge))" + leaving(offset)
+            }
+        }
+        guard case .field(let leaf) = leaf else { return [poll] }
+        return leaf.operation.motions.map { motion in
+            guard case .elapsed(let offset) = motion else { return motion == .calendar ? endOfDay(offset: 0) : poll }
+            guard leaf.type == .time, leaf.operation.comparesInstants else { return endOfDay(offset: offset) }
+            let edge = bind(scope.now + Double(offset), "timestamptz")
+            let own = "c.workspace_id = \(workspace)" + among("c.id")
+            let value = FieldValue(leaf.source, leaf.type, &self).time(&self)
+            return "(SELECT min(\(value)) FROM contacts c WHERE \(own) AND \(value) >= \(edge))" + leaving(offset)
+        }
+    }
+
+    /// From a value to when the edge has passed it. At the edge a value is still inside; a microsecond later it is not.
+    private mutating func leaving(_ offset: Int) -> String { " + \(bind("\(-offset) seconds 1 microsecond", "interval"))" }
+
+    private var poll: String { mutating get { bind(scope.now + Double(Self.pollSeconds), "timestamptz") } }
+
+    /// When the day ends that it is `offset` seconds from now. Wherever contacts are, days end at a quarter of an hour.
+    private mutating func endOfDay(offset: Int) -> String {
+        let quarter = scope.now.microseconds / 900_000_000 + 1
+        guard rule.zone != .contact else { return bind(Instant(microseconds: quarter * 900_000_000), "timestamptz") }
+        let edge = bind(scope.now + Double(offset), "timestamptz")
+        let end = "((date_trunc('day', \(edge) AT TIME ZONE \(zone)) + '1 day') AT TIME ZONE \(zone))"
+        return "\(end) - \(bind("\(offset) seconds", "interval"))"
+    }
+}
