@@ -58,7 +58,7 @@ extension RuleCompiler {
     }
 
     /// `events e WHERE …`, to which AND can be added.
-    private mutating func events(_ name: String, _ window: Window?, _ condition: Node?) -> String {
+    mutating func events(_ name: String, _ window: Window?, _ condition: Node?) -> String {
         let named = "e.workspace_id = \(workspace) AND e.name = \(bind(name, "text"))" + among("e.contact_id")
         return "events e WHERE " + ([named] + conditions(window, condition)).joined(separator: " AND ")
     }

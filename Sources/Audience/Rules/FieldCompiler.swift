@@ -23,7 +23,7 @@ extension RuleCompiler {
         }
     }
 
-    private mutating func testOfValue(_ operation: Operation, _ leaf: FieldLeaf, _ value: FieldValue) -> String {
+    mutating func testOfValue(_ operation: Operation, _ leaf: FieldLeaf, _ value: FieldValue) -> String {
         switch operation {
         case .isKnown: return value.isKnown(&self)
         case .textIs, .textContains, .textStartsWith, .textEndsWith, .textMatches, .countryIs, .domainIs:
@@ -137,9 +137,7 @@ extension RuleCompiler {
             let day = TimePoint(sql: day(point(wanted)), isDay: true)
             return "(\(time) >= \(startOfDay(day)) AND \(time) < \(endOfDay(day)))"
         case .timeBefore(let wanted): return "(\(time) < \(startOfDay(point(wanted))))"
-        case .timeAfter(let wanted):
-            let point = point(wanted)
-            return point.isDay ? "(\(time) >= \(endOfDay(point)))" : "(\(time) > \(point.sql))"
+        case .timeAfter(let wanted): return "(\(isAfter(time, point(wanted))))"
         case .timeWithin(let window): return "(\(isWithin(time, span(window))))"
         case .anniversaryWithin(let window): return anniversary("(\(time) AT TIME ZONE \(zone))::date", window)
         case .dayOfWeekIs(let days):

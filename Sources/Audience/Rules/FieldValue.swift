@@ -2,7 +2,6 @@ internal import PostgreSQL
 
 /// The SQL of one field's value, in each type that an operator may want it in. NULL is a missing value.
 struct FieldValue {
-    private let source: FieldSource
     private let type: FieldType
     /// The column, or the JSON value as text.
     let looseText: String
@@ -10,7 +9,6 @@ struct FieldValue {
     let json: String?
 
     init(_ source: FieldSource, _ type: FieldType, _ compiler: inout RuleCompiler) {
-        self.source = source
         self.type = type
         switch source {
         case .column(let name):
@@ -27,6 +25,16 @@ struct FieldValue {
         case .rfm(let column):
             looseText = "v.\(column)"
             json = nil
+        }
+    }
+
+    /// What is at the keys below a JSON value, or that value itself.
+    init(json value: String, _ keys: [String], _ type: FieldType, _ compiler: inout RuleCompiler) {
+        self.type = type
+        if keys.isEmpty {
+            (json, looseText) = (value, "(\(value) #>> '{}')")
+        } else {
+            (json, looseText) = FieldValue.path(value, keys, &compiler)
         }
     }
 

@@ -25,12 +25,15 @@ public indirect enum Node: Sendable {
     case not(Node)
     case atLeast(Int, [Node])
     case field(FieldLeaf)
+    case history(HistoryLeaf)
     case event(EventLeaf)
     case aggregate(AggregateLeaf)
+    case sequence(SequenceLeaf)
     case segment(SegmentID)
     case wasInSegment(SegmentID, Window)
     case list(ListID)
     case consent(Channel, String)
+    case engagement(EngagementLeaf)
     case bucket(salt: String, from: Int, to: Int)
 }
 
@@ -172,6 +175,8 @@ public struct Dependencies: Sendable, Equatable {
     public var segments: Set<SegmentID> = []
     public var lists: Set<ListID> = []
     public var consents: Set<Channel> = []
+    /// Ids as text; `*` where any campaign counts.
+    public var campaigns: Set<String> = []
     /// Its truth can change by time alone.
     public var readsTime = false
 
@@ -180,6 +185,7 @@ public struct Dependencies: Sendable, Equatable {
         let keys = fields.map { $0.split(separator: ".").prefix(2).joined(separator: ".") }
         return Set(
             keys + events.map { "event:\($0)" } + lists.map { "list:\($0)" } + consents.map { "consent:\($0.rawValue)" }
+                + campaigns.map { "campaign:\($0)" }
         ).sorted()
     }
 }
@@ -191,4 +197,5 @@ public enum RuleLimits {
     public static let values = 1000
     public static let bytes = 65_536
     public static let patternCharacters = 200
+    public static let sequenceSteps = 2...10
 }

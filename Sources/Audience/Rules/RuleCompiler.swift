@@ -88,8 +88,10 @@ public struct RuleCompiler {
             let count = nodes.map { "(\(sql($0)) IS TRUE)::int" }.joined(separator: " + ")
             return "(\(count) >= \(bind(wanted, "int")))"
         case .field(let leaf): return field(leaf)
+        case .history(let leaf): return history(leaf)
         case .event(let leaf): return event(leaf)
         case .aggregate(let leaf): return aggregate(leaf)
+        case .sequence(let leaf): return sequence(leaf)
         case .segment(let id): return exists("segment_members m", "m", "m.segment_id = \(bind(id, "uuid"))")
         case .wasInSegment(let id, let window): return wasInSegment(id, window)
         case .list(let id): return exists("list_members m", "m", "m.list_id = \(bind(id, "uuid"))")
@@ -97,6 +99,7 @@ public struct RuleCompiler {
             let channel = "k.channel = \(bind(channel, "text"))"
             if state == "unknown" { return complement(exists("consents k", "k", channel)) }
             return exists("consents k", "k", "\(channel) AND k.state = \(bind(state, "text"))")
+        case .engagement(let leaf): return engagement(leaf)
         case .bucket(let salt, let from, let to):
             return "(bucket_of(\(bind(salt, "text")), c.id) BETWEEN \(bind(from, "int")) AND \(bind(to, "int")))"
         }
@@ -131,13 +134,12 @@ public struct RuleCompiler {
         let span = span(window)
         let stays = exists("segment_members m", "m", "m.segment_id = \(segment) AND \(isBefore("m.entered_at", endOf: span))")
         let changed = exists("segment_changes h", "h", "h.segment_id = \(segment) AND \(isWithin("h.occurred_at", span))")
-        guard let end = span.to else { return "(\(stays) OR \(changed))" }
-        let after = end.isDay ? "h.occurred_at >= \(endOfDay(end))" : "h.occurred_at > \(end.sql)"
+        guard let end = span.to else { return during(window, span, [stays, changed]) }
         let left = """
             EXISTS (SELECT FROM (SELECT DISTINCT ON (h.contact_id) h.contact_id, h.change FROM segment_changes h \
-            WHERE h.workspace_id = \(workspace) AND h.segment_id = \(segment) AND \(after)\(among("h.contact_id")) \
+            WHERE h.workspace_id = \(workspace) AND h.segment_id = \(segment) AND \(isAfter("h.occurred_at", end))\(among("h.contact_id")) \
             ORDER BY h.contact_id, h.occurred_at) h WHERE h.contact_id = c.id AND h.change = 'exited')
             """
-        return "(\(stays) OR \(changed) OR \(left))"
+        return during(window, span, [stays, changed, left])
     }
 }

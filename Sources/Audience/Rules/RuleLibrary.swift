@@ -5,7 +5,7 @@ internal import Vocabulary
 
 private enum RuleSQL {
     /// Of what the rule mentions, what exists; and the workspace's zone and the clock.
-    static let mentioned = Statement<Mention, [String], [UUID], [UUID], [String]>(
+    static let mentioned = Statement<Mention, [String], [UUID], [UUID], [UUID], [String]>(
         """
         SELECT 'workspace' AS kind, id::text AS name, timezone AS value FROM workspaces WHERE id = current_workspace()
         UNION ALL
@@ -20,7 +20,9 @@ private enum RuleSQL {
         SELECT 'score', 'scores.' || key, id::text FROM score_models
          WHERE workspace_id = current_workspace() AND 'scores.' || key = ANY ($1::text[])
         UNION ALL
-        SELECT 'zone', name, '' FROM pg_timezone_names WHERE cardinality($4::text[]) > 0 AND name = ANY ($4::text[])
+        SELECT 'campaign', id::text, '' FROM campaigns WHERE workspace_id = current_workspace() AND id = ANY ($4::uuid[])
+        UNION ALL
+        SELECT 'zone', name, '' FROM pg_timezone_names WHERE cardinality($5::text[]) > 0 AND name = ANY ($5::text[])
         """)
     static let pattern = Statement<Bool, String>(
         """
@@ -60,7 +62,8 @@ public enum RuleLibrary {
         var workspace: (id: WorkspaceID, zone: String)?
         var now = Instant.now()
         for found in try db.all(
-            RuleSQL.mentioned, Array(mentions.fields), Array(mentions.segments), Array(mentions.lists), Array(mentions.zones))
+            RuleSQL.mentioned, Array(mentions.fields), Array(mentions.segments), Array(mentions.lists),
+            Array(mentions.campaigns), Array(mentions.zones))
         {
             switch found.kind {
             case "workspace": workspace = WorkspaceID(found.name).map { ($0, found.value) }
@@ -69,6 +72,7 @@ public enum RuleLibrary {
             case "segment": if let id = SegmentID(found.name) { context.segments.insert(id) }
             case "score": context.scores[found.name] = ScoreModelID(found.value)
             case "list": if let id = ListID(found.name) { context.lists.insert(id) }
+            case "campaign": if let id = CampaignID(found.name) { context.campaigns.insert(id) }
             default: context.zones.insert(found.name)
             }
         }
@@ -93,6 +97,7 @@ private struct Mentions {
     var fields: Set<String> = []
     var segments: Set<UUID> = []
     var lists: Set<UUID> = []
+    var campaigns: Set<UUID> = []
     var zones: Set<String> = []
 
     mutating func collect(_ json: JSONValue) {
@@ -108,6 +113,7 @@ private struct Mentions {
                 case "field": fields.insert(normalizedNFC(text))
                 case "segment": if let id = UUID(text) { segments.insert(id) }
                 case "list": if let id = UUID(text) { lists.insert(id) }
+                case "campaign": if let id = UUID(text) { campaigns.insert(id) }
                 case "timezone": zones.insert(text)
                 default: break
                 }

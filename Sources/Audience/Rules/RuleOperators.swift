@@ -24,10 +24,7 @@ extension RuleParser {
     }
 
     mutating func fieldLeaf(_ object: JSONObject, _ pointer: String, _ operatorKey: String) -> Node {
-        if object["was"] != nil || object["changed"] != nil {
-            faults.add(pointer, "not_supported", "A field's history is part of the language and not built yet.")
-            return .all([])
-        }
+        if object["was"] != nil || object["changed"] != nil { return historyLeaf(object, pointer) }
         onlyMembers(object, ["field", operatorKey, "value", "missing", "case"], pointer)
         let key = text(object["field"], pointer + "/field", 300)
         guard !key.isEmpty, let (source, type) = resolve(key, object, pointer) else { return .all([]) }
@@ -39,16 +36,18 @@ extension RuleParser {
             default: faults.add(pointer + "/missing", "not_one_of", "Expected match or no_match.")
             }
         }
-        var sensitive = false
-        if let value = object["case"] {
-            if value.string != "sensitive" { faults.add(pointer + "/case", "not_one_of", "Expected sensitive.") }
-            sensitive = true
-        }
+        let sensitive = isCaseSensitive(object, pointer)
         guard let operation = operation(object, type, pointer, operatorKey) else { return .all([]) }
         return .field(FieldLeaf(source: source, type: type, operation: operation, isCaseSensitive: sensitive, missingMatches: missing))
     }
 
-    private mutating func resolve(_ key: String, _ leaf: JSONObject, _ pointer: String) -> (FieldSource, FieldType)? {
+    mutating func isCaseSensitive(_ leaf: JSONObject, _ pointer: String) -> Bool {
+        guard let value = leaf["case"] else { return false }
+        if value.string != "sensitive" { faults.add(pointer + "/case", "not_one_of", "Expected sensitive.") }
+        return true
+    }
+
+    mutating func resolve(_ key: String, _ leaf: JSONObject, _ pointer: String) -> (FieldSource, FieldType)? {
         if isInsideEvent {
             let keys = key.split(separator: ".", omittingEmptySubsequences: false).map(String.init)
             return (.property(keys), impliedType(leaf))
@@ -232,7 +231,7 @@ extension RuleParser {
 
     // MARK: Values
 
-    private mutating func list(_ value: JSONValue, _ place: String) -> [JSONValue] {
+    mutating func list(_ value: JSONValue, _ place: String) -> [JSONValue] {
         guard let list = value.array else {
             faults.add(place, "wrong_type", "Expected an array.")
             return []
@@ -242,11 +241,11 @@ extension RuleParser {
         return list
     }
 
-    private mutating func texts(_ value: JSONValue, _ place: String) -> [String] {
+    mutating func texts(_ value: JSONValue, _ place: String) -> [String] {
         list(value, place).prefix(RuleLimits.values).enumerated().map { text($1, "\(place)/\($0)", 10_000) }
     }
 
-    private mutating func number(_ value: JSONValue, _ place: String) -> String {
+    mutating func number(_ value: JSONValue, _ place: String) -> String {
         switch value {
         case .integer(let number): return String(number)
         case .real(let number) where number.isFinite: return number.description
@@ -256,7 +255,7 @@ extension RuleParser {
         }
     }
 
-    private mutating func span(_ value: JSONValue?, _ place: String, signed: Bool = false) -> Span {
+    mutating func span(_ value: JSONValue?, _ place: String, signed: Bool = false) -> Span {
         let text = value?.string ?? ""
         var digits = Substring(text)
         let negative = signed && digits.hasPrefix("-")

@@ -8,6 +8,7 @@ public struct RuleContext: Sendable {
     public var attributeTypes: [String: FieldType] = [:]
     public var segments: Set<SegmentID> = []
     public var lists: Set<ListID> = []
+    public var campaigns: Set<CampaignID> = []
     public var zones: Set<String> = []
     /// Models by field: `scores.likely_to_buy`.
     public var scores: [String: ScoreModelID] = [:]
@@ -31,7 +32,7 @@ public struct RuleParser {
     let context: RuleContext
     var faults = Faults()
     var dependencies = Dependencies()
-    private var nodes = 0
+    var nodes = 0
     /// Inside `where`, fields are an event's properties.
     var isInsideEvent = false
 
@@ -167,11 +168,13 @@ public struct RuleParser {
 
     private mutating func leaf(_ object: JSONObject, _ pointer: String, _ depth: Int) -> Node {
         if object["field"] != nil { return fieldLeaf(object, pointer, "op") }
-        let outsideOnly = ["event", "aggregate", "segment", "list", "consent", "bucket"]
+        let outsideOnly = ["event", "aggregate", "sequence", "segment", "list", "consent", "campaign", "bucket"]
         if isInsideEvent, let key = outsideOnly.first(where: { object[$0] != nil }) {
             faults.add(pointer, "not_here", "`\(key)` cannot stand inside `where`, which reads an event's properties.")
             return .all([])
         }
+        if object["sequence"] != nil { return sequenceLeaf(object, pointer, depth) }
+        if object["campaign"] != nil { return engagementLeaf(object, pointer) }
         if object["aggregate"] != nil { return aggregateLeaf(object, pointer, depth) }
         if object["event"] != nil { return eventLeaf(object, pointer, depth) }
         if object["segment"] != nil { return segmentLeaf(object, pointer) }
@@ -204,12 +207,8 @@ public struct RuleParser {
             let to = whole(inner["to"], pointer + "/bucket/to", 0...9999)
             return .bucket(salt: salt, from: from, to: to)
         }
-        if object["sequence"] != nil || object["campaign"] != nil {
-            faults.add(pointer, "not_supported", "This leaf is part of the language and not built yet.")
-        } else {
-            let known = "all, any, none, not, at_least, field, event, aggregate, segment, list, consent, bucket"
-            faults.add(pointer, "unknown_node", "Expected one of \(known).")
-        }
+        let known = "all, any, none, not, at_least, field, event, aggregate, sequence, segment, list, consent, campaign, bucket"
+        faults.add(pointer, "unknown_node", "Expected one of \(known).")
         return .all([])
     }
 
@@ -229,13 +228,24 @@ public struct RuleParser {
             faults.add(pointer + "/within", "required", "`was` needs a window.")
             return .segment(id)
         }
-        return .wasInSegment(id, window(within, pointer + "/within"))
+        return .wasInSegment(id, pastWindow(within, pointer + "/within"))
+    }
+
+    /// The name in `event`. What segments themselves tell of is not readable: a rule over it would feed itself.
+    mutating func eventName(_ object: JSONObject, _ pointer: String) -> String {
+        let name = text(object["event"], pointer + "/event", 200)
+        if name.hasPrefix("segment.") {
+            faults.add(
+                pointer + "/event", "reserved_event",
+                "Rules do not read events of segments: ask for `{\"segment\": ID}`, or with `was` and `within` for the past.")
+        }
+        dependencies.events.insert(name)
+        return name
     }
 
     private mutating func eventLeaf(_ object: JSONObject, _ pointer: String, _ depth: Int) -> Node {
         onlyMembers(object, ["event", "count", "within", "where", "which"], pointer)
-        let name = text(object["event"], pointer + "/event", 200)
-        dependencies.events.insert(name)
+        let name = eventName(object, pointer)
         let count = object["count"].map { countCondition($0, pointer + "/count") } ?? .compares(">=", 1)
         let which = object["which"].flatMap { value -> EventLeaf.Which? in
             guard let which = value.string.flatMap(EventLeaf.Which.init(rawValue:)) else {
@@ -254,8 +264,7 @@ public struct RuleParser {
         onlyMembers(object, ["aggregate", "of", "event", "within", "where", "op", "value"], pointer)
         let function = object["aggregate"]?.string.flatMap(AggregateLeaf.Function.init(rawValue:))
         if function == nil { faults.add(pointer + "/aggregate", "not_one_of", "Expected sum, avg, min, max, count or distinct.") }
-        let name = text(object["event"], pointer + "/event", 200)
-        dependencies.events.insert(name)
+        let name = eventName(object, pointer)
         let property = function == .count && object["of"] == nil ? "" : text(object["of"], pointer + "/of", 300)
         let operation = self.operation(object, .number, pointer, "op")
         return .aggregate(
@@ -265,7 +274,7 @@ public struct RuleParser {
                 condition: condition(object["where"], pointer, depth), operation: operation ?? .numberIs(["0"])))
     }
 
-    private mutating func condition(_ json: JSONValue?, _ pointer: String, _ depth: Int) -> Node? {
+    mutating func condition(_ json: JSONValue?, _ pointer: String, _ depth: Int) -> Node? {
         guard let json else { return nil }
         isInsideEvent = true
         defer { isInsideEvent = false }
@@ -344,6 +353,7 @@ private func canonical(_ json: JSONValue) -> JSONValue {
 }
 
 private let memberOrder = [
-    "aggregate", "at_least", "of", "field", "event", "segment", "consent", "count", "op", "value", "case", "missing", "state",
-    "was", "within", "where", "which", "calendar", "unit", "start_of", "plus", "salt", "from", "to",
+    "aggregate", "at_least", "of", "field", "event", "sequence", "segment", "consent", "campaign", "did", "count", "op", "value", "was",
+    "changed", "case", "missing", "state", "after", "within", "where", "which", "calendar", "unit", "start_of", "plus", "salt", "from",
+    "to",
 ]

@@ -31,7 +31,7 @@ extension RuleCompiler {
     /// The zone of times that were written without one.
     var readingZone: String { mutating get { bind(scope.zone, "text") } }
 
-    private var now: String { mutating get { bind(scope.now, "timestamptz") } }
+    var now: String { mutating get { bind(scope.now, "timestamptz") } }
 
     /// Evaluated once per statement, unless the contact's own zone matters.
     private func once(_ sql: String) -> String { rule.zone == .contact ? "(\(sql))" : "(SELECT \(sql))" }
@@ -109,6 +109,10 @@ extension RuleCompiler {
     mutating func isBefore(_ instant: String, endOf span: TimeSpan) -> String {
         guard let to = span.to else { return "true" }
         return to.isDay ? "\(instant) < \(endOfDay(to))" : "\(instant) <= \(to.sql)"
+    }
+
+    mutating func isAfter(_ instant: String, _ point: TimePoint) -> String {
+        point.isDay ? "\(instant) >= \(endOfDay(point))" : "\(instant) > \(point.sql)"
     }
 
     mutating func isWithin(_ instant: String, _ span: TimeSpan) -> String {
