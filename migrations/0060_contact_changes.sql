@@ -1,5 +1,6 @@
 -- Why: what changes about contacts is noted by the transaction that changes it: for segments to follow, and as history.
--- Locks: contacts, events, consents, list_members, messages and campaign_responses for a moment each, for the triggers.
+-- Locks: contacts, events, consents, list_members, messages, campaign_responses and inbound_messages for a moment each,
+-- for the triggers.
 
 -- The history of fields: one row per field that an update of a contact changed. An insert leaves none: the first value
 -- holds since created_at. Attributes by their key on the top level. NULL is a missing value.
@@ -151,6 +152,21 @@ CREATE TRIGGER new_campaign_responses_are_noted AFTER INSERT ON campaign_respons
     REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION note_campaign_responses();
 CREATE TRIGGER changed_campaign_responses_are_noted AFTER UPDATE ON campaign_responses
     REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION note_campaign_responses();
+
+-- Every answer to a campaign, of which responses above know the first.
+CREATE FUNCTION note_inbound_messages() RETURNS trigger LANGUAGE plpgsql
+AS $$
+BEGIN
+    INSERT INTO dirty_contacts (workspace_id, contact_id, reads)
+    SELECT i.workspace_id, i.contact_id, array_agg('campaign:' || i.campaign_id)
+      FROM changed i WHERE i.contact_id IS NOT NULL AND i.campaign_id IS NOT NULL GROUP BY i.workspace_id, i.contact_id;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER new_inbound_messages_are_noted AFTER INSERT ON inbound_messages
+    REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION note_inbound_messages();
+CREATE TRIGGER changed_inbound_messages_are_noted AFTER UPDATE ON inbound_messages
+    REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION note_inbound_messages();
 
 -- A message that was handed over makes 'contacted': whoever brings the segments up to date then sets last_contacted_at.
 -- Not here: a send must never wait for somebody who edits the contact, or stand in a circle with an import.

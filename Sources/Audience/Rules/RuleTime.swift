@@ -71,10 +71,17 @@ extension Node {
         case .all(let nodes), .any(let nodes), .none(let nodes), .atLeast(_, let nodes): nodes.flatMap(\.timedLeaves)
         case .not(let node): node.timedLeaves
         case .field(let leaf): leaf.operation.motions.isEmpty ? [] : [self]
-        case .event(let leaf): leaf.window?.readsTime == true || leaf.condition?.timedLeaves.isEmpty == false ? [self] : []
-        case .aggregate(let leaf): leaf.window?.readsTime == true || leaf.condition?.timedLeaves.isEmpty == false ? [self] : []
+        case .event(let leaf): isTimed(leaf.window, [leaf.condition]) ? [self] : []
+        case .aggregate(let leaf): isTimed(leaf.window, [leaf.condition]) ? [self] : []
+        case .sequence(let leaf): isTimed(leaf.window, leaf.steps.map(\.condition)) ? [self] : []
+        case .history(let leaf): isTimed(leaf.window, (leaf.was ?? []).map { .field($0) }) ? [self] : []
         case .wasInSegment(_, let window): window.readsTime ? [self] : []
+        case .engagement(let leaf): isTimed(leaf.window, []) ? [self] : []
         case .segment, .list, .consent, .bucket: []
         }
+    }
+
+    private func isTimed(_ window: Window?, _ conditions: [Node?]) -> Bool {
+        window?.readsTime == true || conditions.contains { $0?.timedLeaves.isEmpty == false }
     }
 }

@@ -69,28 +69,29 @@ extension RuleCompiler {
 
     /// Contacts with an event that an edge of the window has swept over. An index holds events by name and time.
     private mutating func sweptEvents(_ leaf: Node, since start: Instant) -> String? {
-        guard let (name, window) = timedEvents(leaf) else { return nil }
+        guard let (names, window) = timedEvents(leaf) else { return nil }
         let ends: [(TimeMotion?, isFirst: Bool)] = [(window.motions.from, true), (window.motions.to, false)]
         let swept = ends.filter { $0.0 != nil }.map { end -> String in
             let (a, b) = (at(start) { $0.edge(window, isFirst: end.isFirst) }, edge(window, isFirst: end.isFirst))
             return "e.occurred_at BETWEEN least(\(a), \(b)) AND greatest(\(a), \(b))"
         }
         return """
-            SELECT e.contact_id FROM events e WHERE e.workspace_id = \(workspace) AND e.name = \(bind(name, "text"))\
+            SELECT e.contact_id FROM events e WHERE e.workspace_id = \(workspace) AND e.name = ANY (\(bind(names, "text[]")))\
             \(among("e.contact_id")) AND (\(swept.joined(separator: " OR ")))
             """
     }
 
-    /// Name and window of a leaf about events for which time moves nothing but the window, the same for all contacts.
-    private func timedEvents(_ leaf: Node) -> (String, Window)? {
-        func plain(_ name: String, _ window: Window?, _ condition: Node?) -> (String, Window)? {
-            guard let window, condition?.timedLeaves.isEmpty ?? true, !window.readsField else { return nil }
+    /// Names and window of a leaf about events for which time moves nothing but the window, the same for all contacts.
+    private func timedEvents(_ leaf: Node) -> ([String], Window)? {
+        func plain(_ names: [String], _ window: Window?, _ conditions: [Node?]) -> ([String], Window)? {
+            guard let window, conditions.allSatisfy({ $0?.timedLeaves.isEmpty ?? true }), !window.readsField else { return nil }
             let motions = [window.motions.from, window.motions.to]
-            return rule.zone == .contact && motions.contains(where: { $0 == .calendar || $0 == .months }) ? nil : (name, window)
+            return rule.zone == .contact && motions.contains(where: { $0 == .calendar || $0 == .months }) ? nil : (names, window)
         }
         return switch leaf {
-        case .event(let leaf): plain(leaf.name, leaf.window, leaf.condition)
-        case .aggregate(let leaf): plain(leaf.name, leaf.window, leaf.condition)
+        case .event(let leaf): plain([leaf.name], leaf.window, [leaf.condition])
+        case .aggregate(let leaf): plain([leaf.name], leaf.window, [leaf.condition])
+        case .sequence(let leaf): plain(Set(leaf.steps.map(\.name)).sorted(), leaf.window, leaf.steps.map(\.condition))
         default: nil
         }
     }
@@ -111,12 +112,14 @@ extension RuleCompiler {
     // MARK: The next flip
 
     private mutating func nextFlips(_ leaf: Node) -> [String] {
-        if let (name, window) = timedEvents(leaf) {
-            return [window.motions.from, window.motions.to].compactMap { $0 }.map { motion in
-                guard case .elapsed(let offset) = motion else { return motion == .calendar ? endOfDay(offset: 0) : poll }
+        if let (names, window) = timedEvents(leaf) {
+            return [window.motions.from, window.motions.to].compactMap { $0 }.flatMap { motion in
+                guard case .elapsed(let offset) = motion else { return [motion == .calendar ? endOfDay(offset: 0) : poll] }
                 let edge = bind(scope.now + Double(offset), "timestamptz")
-                let event = "e.workspace_id = \(workspace) AND e.name = \(bind(name, "text"))" + among("e.contact_id")
-                return "(SELECT min(e.occurred_at) FROM events e WHERE \(event) AND e.occurred_at >= \(edge))" + leaving(offset)
+                return names.map { name in
+                    let event = "e.workspace_id = \(workspace) AND e.name = \(bind(name, "text"))" + among("e.contact_id")
+                    return "(SELECT min(e.occurred_at) FROM events e WHERE \(event) AND e.occurred_at >= \(edge))" + leaving(offset)
+                }
             }
         }
         guard case .field(let leaf) = leaf else { return [poll] }
