@@ -33,21 +33,35 @@ extension RuleCompiler {
 
     mutating func aggregate(_ leaf: AggregateLeaf) -> String {
         let source = events(leaf.name, leaf.window, leaf.condition)
-        let property = leaf.property.isEmpty ? nil : FieldValue(.property(leaf.property), .number, &self)
-        let result: String
+        let property = FieldValue(.property(leaf.property), .number, &self)
+        let test: String
         switch leaf.function {
-        case .sum: result = "coalesce(sum(\(property!.number)), 0)"
-        case .avg: result = "avg(\(property!.number))"
-        case .min: result = "min(\(property!.number))"
-        case .max: result = "max(\(property!.number))"
-        case .count: result = property.map { "count(\($0.text))" } ?? "count(*)"
-        case .distinct: result = "count(DISTINCT lower(\(property!.text)))"
+        case .sum: test = number(leaf.operation, "coalesce(sum(\(property.number)), 0)")
+        case .avg: test = average(leaf.operation, property.number)
+        case .min: test = number(leaf.operation, "min(\(property.number))")
+        case .max: test = number(leaf.operation, "max(\(property.number))")
+        case .count: test = number(leaf.operation, "(\(leaf.property.isEmpty ? "count(*)" : "count(\(property.text))"))::numeric")
+        case .distinct: test = number(leaf.operation, "(count(DISTINCT lower(\(property.text))))::numeric")
         }
-        let test = number(leaf.operation, "(\(result))::numeric")
         // Nothing sums to 0 and is counted as 0; it has no average, least or greatest.
         let ofNothing = [.sum, .count, .distinct].contains(leaf.function) ? 0.0 : nil
         return leaf.operation.holds(ofNothing)
             ? complement(group(source, having: "(\(test)) IS NOT TRUE")) : group(source, having: test)
+    }
+
+    /// Compared as the sum with so many times the other side: a quotient would be rounded, and how depends on who divides.
+    private mutating func average(_ operation: Operation, _ property: String) -> String {
+        let (sum, count) = ("sum(\(property))", "count(\(property))")
+        switch operation {
+        case .complement(let positive): return complement(average(positive, property))
+        case .isKnown: return "(\(sum) IS NOT NULL)"
+        case .numberIs(let numbers):
+            return "(" + numbers.map { "\(sum) = \(bind($0, "numeric")) * \(count)" }.joined(separator: " OR ") + ")"
+        case .numberCompares(let symbol, let number): return "(\(sum) \(symbol) \(bind(number, "numeric")) * \(count))"
+        case .numberBetween(let low, let high):
+            return "(\(sum) BETWEEN \(bind(low, "numeric")) * \(count) AND \(bind(high, "numeric")) * \(count))"
+        default: preconditionFailure("aggregates are numbers")
+        }
     }
 
     private func group(_ source: String, having condition: String) -> String {

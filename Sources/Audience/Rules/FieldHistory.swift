@@ -87,10 +87,7 @@ extension RuleParser {
     /// A window in which something held. One that still lies ahead has no moment yet, so the clock may open it.
     mutating func pastWindow(_ value: JSONValue, _ place: String) -> Window {
         let window = window(value, place)
-        switch window {
-        case .between, .since: dependencies.readsTime = true
-        default: break
-        }
+        if window.mayOpen { dependencies.readsTime = true }
         return window
     }
 }

@@ -32,6 +32,14 @@ extension Window {
     }
     var readsTime: Bool { motions.from != nil || motions.to != nil }
 
+    /// Whether time alone can bring its first moment: what holds now then has held in it.
+    var mayOpen: Bool {
+        switch self {
+        case .between, .since: true
+        case .last, .calendar, .until: readsTime
+        }
+    }
+
     /// Whether an end is a field of the contact.
     var readsField: Bool {
         func isField(_ time: TimeExpression) -> Bool { if case .field = time { true } else { false } }
@@ -74,8 +82,9 @@ extension Node {
         case .event(let leaf): isTimed(leaf.window, [leaf.condition]) ? [self] : []
         case .aggregate(let leaf): isTimed(leaf.window, [leaf.condition]) ? [self] : []
         case .sequence(let leaf): isTimed(leaf.window, leaf.steps.map(\.condition)) ? [self] : []
-        case .history(let leaf): isTimed(leaf.window, (leaf.was ?? []).map { .field($0) }) ? [self] : []
-        case .wasInSegment(_, let window): window.readsTime ? [self] : []
+        case .history(let leaf):
+            isTimed(leaf.window, (leaf.was ?? []).map { .field($0) }) || (leaf.was != nil && leaf.window.mayOpen) ? [self] : []
+        case .wasInSegment(_, let window): window.mayOpen ? [self] : []
         case .engagement(let leaf): isTimed(leaf.window, []) ? [self] : []
         case .segment, .list, .consent, .bucket: []
         }
