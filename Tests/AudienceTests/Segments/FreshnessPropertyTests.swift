@@ -7,29 +7,6 @@ import TestSupport
 import Testing
 import Vocabulary
 
-/// What holds at every commit.
-enum MembershipInvariants {
-    /// Segments whose counter is not the number of their members.
-    static let miscounted = """
-        SELECT s.name || ': ' || s.member_count || ' counted, ' || count(m.contact_id) || ' there'
-          FROM segments s LEFT JOIN segment_members m ON m.workspace_id = s.workspace_id AND m.segment_id = s.id
-         GROUP BY s.workspace_id, s.id, s.name, s.member_count HAVING s.member_count <> count(m.contact_id)
-        """
-    /// Contacts whose entries less their exits are not their membership.
-    static let mistold = """
-        SELECT coalesce(h.contact_id, m.contact_id)::text || ': ' || coalesce(h.balance, 0)
-          FROM (SELECT segment_id, contact_id, sum(CASE change WHEN 'entered' THEN 1 ELSE -1 END) AS balance
-                  FROM segment_changes GROUP BY segment_id, contact_id) h
-          FULL JOIN segment_members m ON m.segment_id = h.segment_id AND m.contact_id = h.contact_id
-         WHERE coalesce(h.balance, 0) <> CASE WHEN m.contact_id IS NULL THEN 0 ELSE 1 END
-        """
-
-    static func violations(_ owner: Connection) throws -> [String] {
-        let (miscounted, mistold): ([String], [String]) = (try owner.dynamic(Self.miscounted, []), try owner.dynamic(Self.mistold, []))
-        return miscounted + mistold
-    }
-}
-
 private enum ChangeSQL {
     static let insert = """
         INSERT INTO contacts (workspace_id, ordinal, name, attributes, tags)
