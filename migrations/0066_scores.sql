@@ -8,10 +8,9 @@ CREATE TABLE score_models (
     name text NOT NULL,
     -- Rules name it 'scores.KEY'; made of the first name and kept, because rules would lose it.
     key text NOT NULL,
-    -- The goal: an event of this name, within so many days, of which one property has this value.
+    -- The goal: an event of this name, within so many days, that meets a rule over its properties.
     event text NOT NULL,
-    property text,
-    value jsonb,
+    condition jsonb,
     horizon_days int NOT NULL,
     -- 'untrained': never tried; 'ready': it scores; 'unfit': the last training gave nothing to publish, `problem` says why.
     state text NOT NULL DEFAULT 'untrained',
@@ -31,7 +30,6 @@ CREATE TABLE score_models (
     CONSTRAINT score_model_key_is_unique UNIQUE (workspace_id, key),
     CONSTRAINT key_is_a_word CHECK (key ~ '^[a-z0-9_]{1,60}$'),
     CONSTRAINT horizon_is_bounded CHECK (horizon_days BETWEEN 1 AND 365),
-    CONSTRAINT condition_is_whole CHECK ((property IS NULL) = (value IS NULL)),
     CONSTRAINT state_is_known CHECK (state IN ('untrained', 'ready', 'unfit')),
     CONSTRAINT trained_model_has_report CHECK (state = 'untrained' OR (trained_at IS NOT NULL AND report IS NOT NULL)),
     CONSTRAINT ready_model_has_weights CHECK ((state = 'ready') = (model IS NOT NULL)),
@@ -111,3 +109,12 @@ AS $$
       FROM (SELECT (frequency + coalesce(monetary, frequency) + 1) / 2) AS mean (weight)
 $$;
 GRANT EXECUTE ON FUNCTION rfm_group(int, int, int) TO muster_responder, muster_worker, muster_maintenance;
+
+CREATE FUNCTION score_model_json(m score_models) RETURNS json LANGUAGE sql STABLE PARALLEL SAFE
+AS $$
+    SELECT json_build_object('id', m.id, 'name', m.name, 'field', 'scores.' || m.key, 'event', m.event, 'where', m.condition,
+                             'horizon_days', m.horizon_days, 'state', m.state, 'problem', m.problem, 'trained_at', rfc3339(m.trained_at),
+                             'scored_at', rfc3339(m.scored_at), 'scored_count', m.scored_count, 'report', m.report,
+                             'created_at', rfc3339(m.created_at), 'updated_at', rfc3339(m.updated_at), 'version', m.version)
+$$;
+GRANT EXECUTE ON FUNCTION score_model_json(score_models) TO muster_responder, muster_worker;

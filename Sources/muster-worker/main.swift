@@ -2,4 +2,4 @@ import Audience
 import Jobs
 import Messaging
 
-runWorker(handlers: importJobs + segmentJobs + messagingJobs, loops: sendingLoops + deliveryLoops + segmentLoops)
+runWorker(handlers: importJobs + segmentJobs + scoreJobs + messagingJobs, loops: sendingLoops + deliveryLoops + segmentLoops)

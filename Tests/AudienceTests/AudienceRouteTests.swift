@@ -17,6 +17,8 @@ import Vocabulary
             "/api/lists": try id(try site.send("POST", "/api/lists", json: ["name": "L"])),
             "/api/suppressions": try id(
                 try site.send("POST", "/api/suppressions", json: ["channel": "email", "address": "c@example.com"])),
+            "/api/score-models": try id(
+                try site.send("POST", "/api/score-models", json: ["name": "S", "event": "order", "horizon_days": 30])),
             "/api/segments": try id(try site.send("POST", "/api/segments", json: ["name": "All", "rule": ["match": ["all": []]]])),
         ]
         let walk = try RouteWalk(

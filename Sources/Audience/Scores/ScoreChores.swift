@@ -1,0 +1,62 @@
+// The nightly training, scoring and grouping, workspace by workspace.
+public import Jobs
+internal import PostgreSQL
+internal import Runtime
+internal import Vocabulary
+
+private enum ScoreChoreSQL {
+    static let models = Statement<WorkspaceModel>(
+        """
+        SELECT workspace_id, id FROM score_models ORDER BY workspace_id, id
+        """)
+    static let groups = Statement<WorkspaceID>(
+        """
+        SELECT workspace_id FROM rfm_settings ORDER BY workspace_id
+        """)
+}
+
+private struct WorkspaceModel: RowDecodable {
+    let workspace: WorkspaceID
+    let id: ScoreModelID
+    init(_ row: borrowing Row) throws(PostgresError) {
+        workspace = try row["workspace_id"]
+        id = try row["id"]
+    }
+}
+
+public let scoreChores: [Chore] = [
+    Chore("score-contacts", "Train the score models, score every contact, calculate the RFM groups") { db in
+        var counts = (models: 0, unfit: 0, scores: 0, groups: 0, failed: 0)
+        /// One that fails keeps what it had, and does not keep the others from theirs.
+        func each(_ what: String, _ id: String, _ work: () throws -> Void) throws {
+            do { try work() } catch let error as PostgresError where !error.isTransient {
+                counts.failed += 1
+                Log.error("not scored", [(what, .string(id)), ("error", .string(error.description))])
+            }
+        }
+        func inWorkspace(_ workspace: WorkspaceID, _ work: (Connection) throws -> Void) throws {
+            try db.transaction { db in
+                try db.setWorkspace(workspace)
+                try work(db)
+            }
+        }
+        for model in try db.all(ScoreChoreSQL.models) {
+            try each("model", model.id.description) {
+                let run = ScoreRun { work in try inWorkspace(model.workspace, work) }
+                guard let result = try run.trainAndScore(model.id) else { return }
+                counts.models += 1
+                counts.unfit += result.problem == nil ? 0 : 1
+                counts.scores += result.changed
+            }
+        }
+        for workspace in try db.all(ScoreChoreSQL.groups) {
+            try each("workspace", workspace.description) {
+                try inWorkspace(workspace) { db in counts.groups += try RFM.calculate(db)?.changed ?? 0 }
+            }
+        }
+        return [
+            ("models", counts.models), ("unfit", counts.unfit), ("scores_changed", counts.scores), ("groups_changed", counts.groups),
+            ("failed", counts.failed),
+        ]
+    }
+]
