@@ -23,7 +23,7 @@ extension RuleCompiler {
         let order = leaf.which == .first ? "ASC" : "DESC"
         let tests = conditions(leaf.window, leaf.condition)
         let one = """
-            EXISTS (SELECT FROM (SELECT DISTINCT ON (e.contact_id) e.contact_id, e.occurred_at, e.properties FROM events e \
+            EXISTS (SELECT FROM (SELECT DISTINCT ON (e.contact_id) e.contact_id, e.occurred_at, e.properties FROM \(relation("events e")) \
             WHERE e.workspace_id = \(workspace) AND e.name = \(bind(leaf.name, "text"))\(among("e.contact_id")) \
             ORDER BY e.contact_id, e.occurred_at \(order), e.id \(order)) e \
             WHERE \((["e.contact_id = c.id"] + tests).joined(separator: " AND ")))
@@ -74,7 +74,7 @@ extension RuleCompiler {
     /// `events e WHERE …`, to which AND can be added.
     mutating func events(_ name: String, _ window: Window?, _ condition: Node?) -> String {
         let named = "e.workspace_id = \(workspace) AND e.name = \(bind(name, "text"))" + among("e.contact_id")
-        return "events e WHERE " + ([named] + conditions(window, condition)).joined(separator: " AND ")
+        return "\(relation("events e")) WHERE " + ([named] + conditions(window, condition)).joined(separator: " AND ")
     }
 
     private mutating func conditions(_ window: Window?, _ condition: Node?) -> [String] {

@@ -112,7 +112,7 @@ extension RuleCompiler {
         let existed = isBefore("c.created_at", endOf: span)
         let kept = "(\(now) AND \(existed) AND NOT \(exists("contact_changes h", "h", later)))"
         let replaced = """
-            (\(existed) AND EXISTS (SELECT FROM (SELECT DISTINCT ON (h.contact_id) h.contact_id, h.before FROM contact_changes h \
+            (\(existed) AND EXISTS (SELECT FROM (SELECT DISTINCT ON (h.contact_id) h.contact_id, h.before FROM \(relation("contact_changes h")) \
             WHERE h.workspace_id = \(workspace) AND \(later)\(among("h.contact_id")) ORDER BY h.contact_id, h.changed_at) h \
             WHERE h.contact_id = c.id AND \(before)))
             """

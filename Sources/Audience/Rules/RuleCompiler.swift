@@ -12,6 +12,8 @@ public import Vocabulary
 public struct CompiledRule: Sendable {
     /// True, or not true (false or NULL), for a row `c` of contacts. Names the workspace itself.
     public let predicate: String
+    /// The rows `c` of contacts that it is about, for a FROM.
+    public let relation: String
     public let values: [SQLValue]
     /// The one instant of the evaluation.
     public let asOf: Instant
@@ -23,10 +25,13 @@ public struct RuleScope: Sendable {
     /// IANA name of the workspace's zone.
     public let zone: String
     public let now: Instant
-    public init(workspace: WorkspaceID, zone: String, now: Instant) {
+    /// Whether `now` is a past instant, and tables are read as they were then, as far as their history reaches.
+    public let isPast: Bool
+    public init(workspace: WorkspaceID, zone: String, now: Instant, isPast: Bool = false) {
         self.workspace = workspace
         self.zone = zone
         self.now = now
+        self.isPast = isPast
     }
 }
 
@@ -44,8 +49,9 @@ public struct RuleCompiler {
         var compiler = RuleCompiler(rule: rule, scope: scope, contacts: contacts)
         let own = "c.workspace_id = \(compiler.workspace)" + compiler.among("c.id")
         let match = compiler.sql(rule.match)
+        let contacts = compiler.relation("contacts c")
         return CompiledRule(
-            predicate: match == "true" ? own : "\(own) AND \(match)", values: compiler.values, asOf: scope.now)
+            predicate: match == "true" ? own : "\(own) AND \(match)", relation: contacts, values: compiler.values, asOf: scope.now)
     }
 
     init(rule: Rule, scope: RuleScope, contacts: [ContactID]? = nil) {
@@ -122,9 +128,21 @@ public struct RuleCompiler {
         return "(\(sql) IS NOT TRUE)"
     }
 
+    /// `table alias`, or what the table was at the past instant that the rule is about.
+    mutating func relation(_ table: String) -> String {
+        guard scope.isPast, let space = table.firstIndex(of: " "), Self.withHistory.contains(String(table[..<space])) else { return table }
+        return "\(table[..<space])_as_of(\(bind(scope.now, "timestamptz")))\(table[space...])"
+    }
+
+    /// Tables with a function that gives them as of an instant (migration 0067).
+    private static let withHistory: Set<String> = [
+        "contacts", "events", "consents", "segment_members", "segment_changes", "contact_changes", "list_members", "messages",
+        "campaign_responses", "inbound_messages",
+    ]
+
     /// Whether the contact has a row in a table of the workspace. Nothing may follow the closing parenthesis.
     mutating func exists(_ table: String, _ alias: String, _ condition: String) -> String {
-        "EXISTS (SELECT FROM \(table) WHERE \(alias).workspace_id = \(workspace) AND \(alias).contact_id = c.id AND \(condition))"
+        "EXISTS (SELECT FROM \(relation(table)) WHERE \(alias).workspace_id = \(workspace) AND \(alias).contact_id = c.id AND \(condition))"
     }
 
     /// A member at any moment of the window: one whose stay began by its end, or changed in it, or ended after it
@@ -136,7 +154,7 @@ public struct RuleCompiler {
         let changed = exists("segment_changes h", "h", "h.segment_id = \(segment) AND \(isWithin("h.occurred_at", span))")
         guard let end = span.to else { return during(window, span, [stays, changed]) }
         let left = """
-            EXISTS (SELECT FROM (SELECT DISTINCT ON (h.contact_id) h.contact_id, h.change FROM segment_changes h \
+            EXISTS (SELECT FROM (SELECT DISTINCT ON (h.contact_id) h.contact_id, h.change FROM \(relation("segment_changes h")) \
             WHERE h.workspace_id = \(workspace) AND h.segment_id = \(segment) AND \(isAfter("h.occurred_at", end))\(among("h.contact_id")) \
             ORDER BY h.contact_id, h.occurred_at) h WHERE h.contact_id = c.id AND h.change = 'exited')
             """
