@@ -13,25 +13,32 @@ internal import Vocabulary
 /// Brings live segments up to date, and asks for the calculations that schedules want.
 public let segmentLoops: [WorkerLoop] = [
     WorkerLoop("freshness") { context in
+        var backlogs: Set<WorkspaceID> = []
+        var resting: [WorkspaceID: Instant] = [:]
         return {
-            var isBusy = false
-            for workspace in try context.db.all(FreshnessSQL.workspaces) where !context.isStopping {
+            resting = resting.filter { $0.value > .now() }
+            for workspace in try context.db.all(FreshnessSQL.workspaces) where !context.isStopping && resting[workspace] == nil {
                 do {
-                    if try Freshness.round(workspace, context.db) { isBusy = true }
+                    let size = backlogs.contains(workspace) ? Freshness.largeBatch : Freshness.batch
+                    let isMore = try Freshness.round(workspace, context.db, batch: size)
+                    if isMore { backlogs.insert(workspace) } else { backlogs.remove(workspace) }
                 } catch let error as PostgresError where error.sqlState != nil {
                     // Its marks are as they were. One workspace must not keep the others from their turn.
+                    resting[workspace] = .now() + (error.isTransient ? 0.2 : 10)
+                    backlogs.remove(workspace)
                     Log.error("segments not freshened", [("workspace", .string(workspace.description)), ("error", .string("\(error)"))])
                 }
             }
-            return isBusy ? 0 : 0.25
+            return backlogs.isEmpty ? 0.25 : 0
         }
     }
 ]
 
 /// One round in one workspace.
 final class Freshness {
-    /// Marks per round: many are cheap together, few are visible soon.
+    /// Marks per round: few are visible soon, many are cheap together, which an import needs.
     static let batch = 1000
+    static let largeBatch = 10_000
     /// For each statement about one segment.
     static let timeoutSeconds = 30.0
 
@@ -45,7 +52,7 @@ final class Freshness {
     private var graph = SegmentGraph([])
 
     /// - Returns: whether there is more to do at once.
-    static func round(_ workspace: WorkspaceID, _ db: Connection) throws -> Bool {
+    static func round(_ workspace: WorkspaceID, _ db: Connection, batch: Int = batch) throws -> Bool {
         try db.transaction { db in
             try db.setWorkspace(workspace)
             guard try db.one(FreshnessSQL.tryWorkspace) else { return false }
@@ -53,7 +60,7 @@ final class Freshness {
                 try db.enqueue("calculate_segment", payload: ["segment_id": .string(segment.description)], key: segment.description)
             }
             let round = Freshness(db)
-            let taken = try round.take()
+            let taken = try round.take(batch)
             try round.findFlips()
             try round.look()
             return taken == batch
@@ -64,9 +71,9 @@ final class Freshness {
 
     // MARK: What there is to do
 
-    private func take() throws -> Int {
+    private func take(_ most: Int) throws -> Int {
         var taken = 0
-        for marked in try db.all(FreshnessSQL.take, Self.batch) {
+        for marked in try db.all(FreshnessSQL.take, most) {
             if let segment = marked.segment {
                 wanted[segment] = Set(marked.contacts)
             } else {

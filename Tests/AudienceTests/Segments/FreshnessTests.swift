@@ -55,6 +55,23 @@ extension AudienceSite {
         }
     }
 
+    @Test func `the history of a contact's fields is kept by value, and goes with the contact`() throws {
+        try withAudience { site throws in
+            let a = try site.add(["name": "a", "email": "a@example.com", "attributes": ["city": "Oslo", "n": 1]])["id"]?.string ?? ""
+            _ = try site.send("PATCH", "/api/contacts/\(a)", json: ["email": "b@example.com", "attributes": ["city": "Rome", "new": [1]]])
+            _ = try site.send("PATCH", "/api/contacts/\(a)", json: ["attributes": ["city": .null]])
+            let changes: [String] = try site.owner.dynamic(
+                "SELECT key || ': ' || coalesce(before::text, '-') || ' > ' || coalesce(after::text, '-') FROM contact_changes ORDER BY changed_at, key", [])
+            #expect(
+                changes == [
+                    #"attributes.city: "Oslo" > "Rome""#, "attributes.new: - > [1]", #"email: "a@example.com" > "b@example.com""#,
+                    #"attributes.city: "Rome" > -"#,
+                ])
+            #expect(try site.send("DELETE", "/api/contacts/\(a)").status == 204)
+            #expect(try site.count("contact_changes") == 0)
+        }
+    }
+
     @Test func `a list, and its members, are followed`() throws {
         try withAudience { site throws in
             let a = try site.add(["name": "a"])["id"]!
