@@ -33,6 +33,7 @@ extension RuleCompiler {
 
     mutating func aggregate(_ leaf: AggregateLeaf) -> String {
         let source = events(leaf.name, leaf.window, leaf.condition)
+        guard !leaf.property.isEmpty else { return aggregate(leaf, source, number(leaf.operation, "count(*)::numeric")) }
         let property = FieldValue(.property(leaf.property), .number, &self)
         let test: String
         switch leaf.function {
@@ -40,9 +41,13 @@ extension RuleCompiler {
         case .avg: test = average(leaf.operation, property.number)
         case .min: test = number(leaf.operation, "min(\(property.number))")
         case .max: test = number(leaf.operation, "max(\(property.number))")
-        case .count: test = number(leaf.operation, "(\(leaf.property.isEmpty ? "count(*)" : "count(\(property.text))"))::numeric")
-        case .distinct: test = number(leaf.operation, "(count(DISTINCT lower(\(property.text))))::numeric")
+        case .count: test = number(leaf.operation, "count(\(property.text))::numeric")
+        case .distinct: test = number(leaf.operation, "count(DISTINCT lower(\(property.text)))::numeric")
         }
+        return aggregate(leaf, source, test)
+    }
+
+    private func aggregate(_ leaf: AggregateLeaf, _ source: String, _ test: String) -> String {
         // Nothing sums to 0 and is counted as 0; it has no average, least or greatest.
         let ofNothing = [.sum, .count, .distinct].contains(leaf.function) ? 0.0 : nil
         return leaf.operation.holds(ofNothing)
