@@ -22,6 +22,8 @@ struct Migrate: ParsableCommand {
         }
         let applied = try migrations.apply(on: db) { print("applied \($0.name)") }
         if applied.isEmpty { print("nothing was pending") }
+        // An upgrade of the system's tzdata comes without a migration.
+        try db.execute("SELECT refresh_time_zones()")
     }
 }
 

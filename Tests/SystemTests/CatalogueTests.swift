@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 
 /// Tables that belong to no workspace. Responders reach them only through functions.
-private let common = ["users", "sessions", "rate_limits", "schema_migrations", "workspaces"]
+private let common = ["users", "sessions", "rate_limits", "schema_migrations", "time_zones", "workspaces"]
 
 /// The names that a query of the catalogue finds; each is something that should not be there.
 private func found(_ sql: String, _ values: SQLValue...) throws -> [String] {

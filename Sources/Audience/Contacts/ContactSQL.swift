@@ -102,7 +102,7 @@ enum ContactSQL {
 
     static let zoneExists = Statement<Bool, String>(
         """
-        SELECT EXISTS (SELECT FROM pg_timezone_names WHERE name = $1)
+        SELECT is_timezone($1)
         """)
 }
 

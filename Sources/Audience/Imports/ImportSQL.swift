@@ -172,7 +172,7 @@ enum ImportSQL {
         ON CONFLICT DO NOTHING
         """)
 
-    static let zones = Statement<String>("SELECT name FROM pg_timezone_names")
+    static let zones = Statement<String>("SELECT time_zone_names()")
 }
 
 struct StoredImport: RowDecodable {

@@ -22,7 +22,7 @@ private enum RuleSQL {
         UNION ALL
         SELECT 'campaign', id::text, '' FROM campaigns WHERE workspace_id = current_workspace() AND id = ANY ($4::uuid[])
         UNION ALL
-        SELECT 'zone', name, '' FROM pg_timezone_names WHERE cardinality($5::text[]) > 0 AND name = ANY ($5::text[])
+        SELECT 'zone', name, '' FROM unnest($5::text[]) name WHERE is_timezone(name)
         """)
     static let pattern = Statement<Bool, String>(
         """

@@ -23,7 +23,7 @@ extension RuleCompiler {
             case .workspace: readingZone
             case .named(let name): bind(name, "text")
             case .contact:
-                "(CASE WHEN c.timezone IN (SELECT z.name FROM pg_timezone_names z) THEN c.timezone ELSE \(readingZone) END)"
+                "(CASE WHEN c.timezone IN (SELECT time_zone_names()) THEN c.timezone ELSE \(readingZone) END)"
             }
         }
     }
