@@ -1,4 +1,5 @@
 // What contacts did, in the naive reading: every event is looked at, every chain is tried.
+import Foundation
 import JSON
 import Vocabulary
 
@@ -16,7 +17,7 @@ extension NaiveRule {
         if let list = leaf["list"]?.string { return contact.lists.contains(list) }
         if let channel = leaf["consent"]?.string { return (contact.consents[channel] ?? "unknown") == leaf["state"]!.string! }
         let bucket = leaf["bucket"]!
-        let slice = naiveBucket(bucket["salt"]!.string!, contact.id)
+        let slice = naiveBucket(bucket["salt"]!.string!.precomposedStringWithCanonicalMapping, contact.id)
         return bucket["from"]!.integer! <= slice && slice <= bucket["to"]!.integer!
     }
 
