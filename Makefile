@@ -13,7 +13,7 @@ stop: ## End what `make run` started
 test: ## Install what is missing, build, run all tests; FILTER= chooses some
 	@scripts/test $(if $(FILTER),--filter '$(FILTER)')
 
-bench: ## Measure beside baselines on the running stack; ONLY=name for one
+bench: ## Measure beside baselines on the running stack; ONLY=name,name for some, SCALE=0.05 for fewer contacts
 	@scripts/bench
 
 acceptance: ## The main job with 64,000 contacts on the running stack, every number checked; CONTACTS= names the file

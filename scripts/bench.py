@@ -2,144 +2,21 @@
 """Measures Muster beside its baselines, in alternating rounds, on a stack that `make run` started.
 
 Every figure is a ratio to a baseline of the same run, because machines differ and drift; what has no baseline says so.
-Prints a table and writes .run/bench.json. `make bench ONLY=listing` runs one.
+Prints a table and writes .run/bench.json. `make bench ONLY=listing` runs one,
+`ONLY=segments,rls` two; SCALE=0.05 makes the million contacts of the segments fewer.
 """
-import base64, csv, hashlib, hmac, http.client, io, json, os, pathlib, random, re, signal, socket, statistics
-import struct, subprocess, sys, tempfile, time, urllib.parse, uuid, zlib
+import base64, csv, hashlib, hmac, io, json, os, pathlib, re, signal, socket, statistics, struct, subprocess, sys, tempfile, time
+import urllib.parse, uuid
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-RUN = pathlib.Path(os.environ.get("MUSTER_RUN_DIR", ROOT / ".run"))
-ENV = dict(line.split("=", 1) for line in (RUN / "env").read_text().splitlines() if "=" in line)
-ENV = {key: value.strip().strip("'\"") for key, value in ENV.items()}
-URL = urllib.parse.urlsplit(ENV["MUSTER_URL"])
-ROUNDS = int(os.environ.get("ROUNDS", "5"))
-SECONDS = int(os.environ.get("SECONDS_EACH", "4"))
+from bench_tools import ENV, ROOT, ROUNDS, RUN, SECONDS, alternate, call, conninfo, finish, new_workspace, pgbench, psql, report
+from bench_tools import results, statement, with_values, wrk
+import bench_segments
+
+
 # 64,000 contacts of a public data set (Hillstrom's e-mail challenge of 2008, with addresses made up).
 HILLSTROM = pathlib.Path(os.environ.get("CONTACTS", next(
     (path for path in (ROOT / "data", ROOT.parent / "data", ROOT.parent / "shared" / "data") if path.is_dir()), ROOT)
     / "hillstrom_contacts.csv"))
-results = []
-
-
-# MARK: small tools
-
-def conninfo(role):
-    """The stack's database, as another role."""
-    return re.sub(r"user=\S+", "", ENV["MUSTER_DATABASE"]) + f" user={role}"
-
-
-def psql(sql, role="muster_owner"):
-    done = subprocess.run(["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-d", conninfo(role)], input=sql, text=True, capture_output=True)
-    if done.returncode:
-        sys.exit(f"psql: {done.stderr}\n{sql[:500]}")
-    return done.stdout.strip()
-
-
-def pgbench(script, role="muster_responder", clients=16, seconds=SECONDS):
-    """Transactions per second of a script, prepared."""
-    with tempfile.NamedTemporaryFile("w", suffix=".sql") as file:
-        file.write(script)
-        file.flush()
-        done = subprocess.run(
-            ["pgbench", "-n", "-M", "prepared", "-c", str(clients), "-j", "1", "-T", str(seconds), "-f", file.name, conninfo(role)],
-            text=True, capture_output=True)
-    if done.returncode:
-        sys.exit(f"pgbench: {done.stderr}\n{script}")
-    return float(re.search(r"tps = ([\d.]+)", done.stdout).group(1))
-
-
-def wrk(path, headers=(), lua=None, connections=16, seconds=SECONDS):
-    """Requests per second; any answer but 2xx is an error of the measurement."""
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s"]
-    for header in headers:
-        command += ["-H", header]
-    if lua:
-        command += ["-s", lua]
-    out = subprocess.run(command + [ENV["MUSTER_URL"] + path], text=True, capture_output=True).stdout
-    if "Non-2xx" in out:
-        sys.exit(f"wrk {path}: {out}")
-    return float(re.search(r"Requests/sec:\s+([\d.]+)", out).group(1))
-
-
-def call(method, path, key, body=None, content_type="application/json", expect=range(200, 300)):
-    connection = http.client.HTTPConnection(URL.hostname, URL.port, timeout=600)
-    data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
-    connection.request(method, path, data, {"Authorization": f"Bearer {key}", **({"Content-Type": content_type} if data else {})})
-    answer = connection.getresponse()
-    text = answer.read()
-    if answer.status not in expect:
-        sys.exit(f"{method} {path}: {answer.status} {text[:500]}")
-    return json.loads(text) if text else None
-
-
-def statement(name):
-    """The SQL of a statement of the source, so that both sides run the same text."""
-    file, constant = name.split(".")
-    text = next(ROOT.glob(f"Sources/**/{file}.swift")).read_text()
-    return re.search(r"static let " + constant + r"\b[^\"]*\"\"\"\n(.*?)\"\"\"", text, re.S).group(1)
-
-
-def with_values(sql, *values):
-    for index in range(len(values), 0, -1):
-        sql = sql.replace(f"${index}", values[index - 1])
-    sql = re.sub(r"\s*\n\s*", " ", re.sub(r"--[^\n]*", "", sql)).strip()
-    # pgbench takes `:name` for a variable, also inside a literal.
-    return re.sub(r"(?<!:):(?=[a-z_])", "' || chr(58) || '", sql)
-
-
-def base62(number, width):
-    digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-    text = ""
-    for _ in range(width):
-        number, rest = divmod(number, 62)
-        text = digits[rest] + text
-    return text
-
-
-def new_workspace(name):
-    """A workspace of its own without limits, and a key for all of it."""
-    part = "".join(random.choice("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") for _ in range(30))
-    token = "muster_live_" + part + base62(zlib.crc32(part.encode()), 6)
-    digest = hashlib.sha256(token.encode()).hexdigest()
-    workspace = psql(f"""
-        INSERT INTO workspaces (name, plan, default_country, settings)
-        VALUES ('bench {name}', 'unlimited', 'US', '{{"consent_mode": "opt_out"}}') RETURNING id;""")
-    psql(f"""INSERT INTO api_keys (workspace_id, name, prefix, secret_hash, scopes)
-             VALUES ('{workspace}', 'bench', '{token[:16]}', decode('{digest}', 'hex'), '{{*}}');""")
-    return workspace, token, digest
-
-
-def finish(job_id, key, seconds=900):
-    deadline = time.time() + seconds
-    while time.time() < deadline:
-        job = call("GET", f"/api/jobs/{job_id}", key)
-        job = job.get("job", job)
-        if job["state"] in ("succeeded", "failed", "cancelled"):
-            if job["state"] != "succeeded":
-                sys.exit(f"job {job}")
-            return job
-        time.sleep(0.05)
-    sys.exit(f"job {job_id} did not end")
-
-
-def report(name, ours, baseline, goal, unit, higher_is_better=True):
-    ratios = [a / b for a, b in zip(ours, baseline)] if baseline else ours
-    middle = statistics.median(ratios)
-    met = middle >= goal if higher_is_better else middle <= goal
-    results.append({
-        "name": name, "ours": statistics.median(ours), "baseline": statistics.median(baseline) if baseline else None,
-        "ratio": middle if baseline else None, "goal": goal, "unit": unit, "rounds": len(ours), "met": met,
-        "least": min(ratios), "most": max(ratios)})
-    shown = f"{middle:10.3f}  ({min(ratios):.3f} … {max(ratios):.3f})"
-    sign = "≥" if higher_is_better else "≤"
-    print(f"{name:34} {statistics.median(ours):12.1f} {statistics.median(baseline) if baseline else float('nan'):12.1f} {unit:12} {shown:30} {sign} {goal:<6} {'yes' if met else 'NO'}", flush=True)
-
-
-def alternate(ours, baseline):
-    """Rounds of one and the other in turn, after one of each that does not count."""
-    ours(), baseline()
-    pairs = [(ours(), baseline()) for _ in range(ROUNDS)]
-    return [a for a, _ in pairs], [b for _, b in pairs]
 
 
 # MARK: what is measured
@@ -340,16 +217,18 @@ def idle():
     report("start to first answer", times, None, 100, "ms", higher_is_better=False)
 
 
-figures = {"listing": listing, "webhook": webhook, "preview": preview, "import": import_csv, "send": send, "idle": idle}
-only = os.environ.get("ONLY")
-if only and only not in figures:
-    sys.exit(f"ONLY is one of {', '.join(figures)}")
+figures = {"listing": listing, "webhook": webhook, "preview": preview, "import": import_csv, "send": send, "idle": idle,
+           **bench_segments.figures}
+only = [name for name in os.environ.get("ONLY", "").split(",") if name]
+if unknown := [name for name in only if name not in figures]:
+    sys.exit(f"ONLY names some of {', '.join(figures)}; not {', '.join(unknown)}")
 print(f"{'':34} {'ours':>12} {'baseline':>12} {'unit':12} {'ratio or value (least … most)':30} goal     met")
 try:
     for name, figure in figures.items():
-        if only in (None, "", name):
+        if not only or name in only:
             figure()
 finally:
+    bench_segments.take_down()
     psql("DELETE FROM workspaces WHERE name LIKE 'bench %'")
     (RUN / "bench.json").write_text(json.dumps(results, indent=1) + "\n")
 sys.exit(0 if all(result["met"] for result in results) else 1)
