@@ -21,9 +21,20 @@ import Vocabulary
                 try site.send("POST", "/api/score-models", json: ["name": "S", "event": "order", "horizon_days": 30])),
             "/api/segments": try id(try site.send("POST", "/api/segments", json: ["name": "All", "rule": ["match": ["all": []]]])),
         ]
+        let segment = try #require(things["/api/segments"]).description
+        let second = try site.owner.value(
+            "INSERT INTO segments (workspace_id, name, rule) VALUES ($1::uuid, 'Other', '{}') RETURNING id::text", site.workspace.sqlValue,
+            as: String.self)
+        let alert = try site.send("POST", "/api/segments/\(segment)/alerts", json: ["kind": "above", "threshold": 5])
         let walk = try RouteWalk(
             audienceRoutes, site.responder, site.owner, workspace: site.workspace,
-            raw: ["POST /api/contacts/import": ("text/csv", "email\nd@example.com\n")], names: ["key": "attributes.plan"])
+            bodies: [
+                "POST /api/segments": ["name": "x", "rule": "x"], "POST /api/segments/import": ["name": "x", "rule": "x"],
+                "POST /api/segments/{id}/diff": ["version": 1],
+            ],
+            raw: ["POST /api/contacts/import": ("text/csv", "email\nd@example.com\n")],
+            names: ["key": "attributes.plan", "version": "1", "template": "engaged", "alert_id": alert.json["id"]?.string ?? ""],
+            queries: ["GET /api/segments/compare": "ids=\(segment),\(second)"])
         return (walk, things)
     }
 
@@ -31,7 +42,7 @@ import Vocabulary
         try withAudience { site in
             let (walk, things) = try walk(site)
             #expect(try walk.complaints(things: things) == [])
-            #expect(try site.count("contacts") == 1 && site.count("segments") == 1)
+            #expect(try site.count("contacts") == 1 && site.count("segments") == 2)
         }
     }
 
@@ -53,7 +64,7 @@ import Vocabulary
         try withAudience { site in
             let (walk, things) = try walk(site)
             #expect(try walk.misunderstandings(things: things) == [])
-            #expect(try site.count("contacts") == 1 && site.count("segments") == 1)
+            #expect(try site.count("contacts") == 1 && site.count("segments") == 2)
         }
     }
 

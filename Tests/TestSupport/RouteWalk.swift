@@ -43,6 +43,7 @@ public struct RouteWalk {
     let bodies: [String: JSONValue]
     let raw: [String: (contentType: String, body: String)]
     private let names: [String: String]
+    let queries: [String: String]
 
     /// - Parameters:
     ///   - db: of the owner, for people and keys.
@@ -50,9 +51,11 @@ public struct RouteWalk {
     ///   - bodies: by `METHOD /path`, where the smallest body of the schema is refused for what it means.
     ///   - raw: bodies that are not JSON, by `METHOD /path`.
     ///   - names: what stands in the path for a parameter that is no id.
+    ///   - queries: by `GET /path`, where it answers nothing without.
     public init(
         _ routes: [Route], _ responder: TestResponder, _ db: Connection, workspace: WorkspaceID, bodies: [String: JSONValue] = [:],
-        raw: [String: (contentType: String, body: String)] = [:], names: [String: String] = [:]
+        raw: [String: (contentType: String, body: String)] = [:], names: [String: String] = [:],
+        queries: [String: String] = [:]
     ) throws {
         self.routes = routes.filter { $0.needs != .anyone && $0.needs != .signedIn }
         self.responder = responder
@@ -61,6 +64,7 @@ public struct RouteWalk {
         self.bodies = bodies
         self.raw = raw
         self.names = names
+        self.queries = queries
         people = try Dictionary(uniqueKeysWithValues: Role.allCases.map { ($0, try db.createUser($0.rawValue, in: workspace)) })
         stranger = try db.createUser("owner", in: try db.createWorkspace("Elsewhere"))
     }

@@ -70,7 +70,8 @@ extension RouteWalk {
             }
             let key = try db.createAPIKey(in: workspace, scopes: [route.needs.scope])
             for (who, token) in route.needs.roles.map({ ($0.rawValue, people[$0]!.token) }) + [("a key with the scope", key.token)] {
-                let answer = try responder.send("GET", path, token: token)
+                let query = queries["GET \(route.path)"].map { "?" + $0 } ?? ""
+                let answer = try responder.send("GET", path + query, token: token)
                 if answer.status != 200 { found.append("GET \(route.path) as \(who): \(answer.status) \(answer.code ?? "")") }
             }
         }

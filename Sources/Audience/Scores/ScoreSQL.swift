@@ -53,7 +53,7 @@ enum ScoreSQL {
         """)
     static let readers = Statement<String, String>(
         """
-        SELECT s.name FROM segment_inputs i JOIN segments s ON s.workspace_id = i.workspace_id AND s.id = i.segment_id
+        SELECT segment_label(s) FROM segment_inputs i JOIN segments s ON s.workspace_id = i.workspace_id AND s.id = i.segment_id
          WHERE i.workspace_id = current_workspace() AND i.input = 'scores.' || $1 ORDER BY s.name
         """)
 

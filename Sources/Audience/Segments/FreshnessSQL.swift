@@ -21,7 +21,8 @@ enum FreshnessSQL {
                 DELETE FROM dirty_contacts d USING oldest o WHERE d.workspace_id = current_workspace() AND d.id = o.id
                 RETURNING d.contact_id, d.reads, d.marked_at),
              marks AS MATERIALIZED (SELECT DISTINCT t.contact_id, r.input FROM taken t CROSS JOIN LATERAL unnest(t.reads) r (input)),
-             live AS MATERIALIZED (SELECT s.id FROM segments s WHERE s.workspace_id = current_workspace() AND s.schedule = 'live'),
+             live AS MATERIALIZED (SELECT s.id FROM segments s
+                               WHERE s.workspace_id = current_workspace() AND s.schedule = 'live' AND s.archived_at IS NULL),
              concerned AS (
                 SELECT l.id, m.contact_id FROM marks m CROSS JOIN live l WHERE m.input = '*'
                 UNION
@@ -86,7 +87,8 @@ enum FreshnessSQL {
     static let dueFlips = Statement<SegmentID>(
         """
         SELECT id FROM segments
-         WHERE workspace_id = current_workspace() AND schedule = 'live' AND state = 'ready' AND next_flip_at <= now()
+         WHERE workspace_id = current_workspace() AND schedule = 'live' AND state = 'ready' AND archived_at IS NULL
+           AND next_flip_at <= now()
          ORDER BY next_flip_at
         """)
 
@@ -99,7 +101,7 @@ enum FreshnessSQL {
     static let live = Statement<LiveSegment, SegmentID>(
         """
         SELECT rule, swept_at FROM segments
-         WHERE workspace_id = current_workspace() AND id = $1 AND schedule = 'live' AND state = 'ready'
+         WHERE workspace_id = current_workspace() AND id = $1 AND schedule = 'live' AND state = 'ready' AND archived_at IS NULL
         """)
 
     /// After a look at all that time has changed up to `$2`. NULL for `$3`: time changes nothing more.
@@ -121,7 +123,7 @@ enum FreshnessSQL {
         UPDATE segments s
            SET next_refresh_at = next_refresh(s.schedule, s.schedule_minutes, s.schedule_at, now(), w.timezone)
           FROM workspaces w
-         WHERE s.workspace_id = current_workspace() AND w.id = current_workspace() AND s.next_refresh_at <= now()
+         WHERE s.workspace_id = current_workspace() AND w.id = current_workspace() AND s.next_refresh_at <= now() AND s.archived_at IS NULL
         RETURNING s.id
         """)
 }

@@ -12,7 +12,7 @@ public let segmentJobs: [JobHandler] = [
         }
         var calculation = SegmentCalculation(isRefresh: false) { work in try context.transaction(work) }
         calculation.progress = { fraction in try context.progress(fraction) }
-        guard let difference = try calculation.calculate(id) else { throw JobFailure("not_found", "The segment is gone.") }
+        guard let difference = try calculation.calculate(id) else { throw JobFailure("not_found", "The segment is gone or archived.") }
         try context.refreshStatistics(of: ["segment_members"], afterWriting: difference.entered + difference.exited)
         return [
             "segment_id": .string(id.description), "member_count": JSONValue(difference.members),
@@ -126,7 +126,7 @@ struct SegmentCalculation {
         // A regular expression can be made to take for ever, and a worker has few threads.
         try db.setLocalTimeout(seconds: timeoutSeconds)
         _ = try db.one(SegmentSQL.lockCalculation, id)
-        guard let stored = try db.first(SegmentSQL.read, id) else { return nil }
+        guard let stored = try db.first(SegmentSQL.read, id), stored.archivedAt == nil else { return nil }
         let (parsed, scope) = try RuleLibrary.read(stored.rule, db)
         let rule = RuleCompiler.compile(parsed, scope)
         let (sql, values) = SegmentSQL.difference(rule, segment: id)

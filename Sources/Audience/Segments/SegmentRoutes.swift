@@ -4,7 +4,10 @@ public import Web
 public let segmentRoutes: [Route] = [
     .get(
         "/api/segments", listSegments, needs: .readAudience,
-        query: QueryParameter.paging + [QueryParameter("name", .string(min: 1, max: 200), "Part of the name")],
+        query: QueryParameter.paging + [
+            QueryParameter("name", .string(min: 1, max: 200), "Part of the name"),
+            QueryParameter("archived", .boolean, "Those that are archived, instead of those that are not"),
+        ],
         "One page of segments, newest first"),
     .post(
         "/api/segments", createSegment, needs: .writeAudience, body: SegmentDraft.schema,

@@ -5,21 +5,21 @@ internal import Web
 
 enum SegmentSQL {
     /// One page, newest first. Keyset paging: page 900 costs what page 1 costs.
-    static let page = Statement<PageRow, TimestampText, SegmentID, Int>(
+    static let page = Statement<PageRow, TimestampText, SegmentID, Int, Bool>(
         """
         SELECT segment_json(s), s.created_at, s.id
           FROM segments s
-         WHERE workspace_id = current_workspace()
+         WHERE workspace_id = current_workspace() AND (archived_at IS NOT NULL) = $4 AND segment_access(s) > 0
            AND (created_at, id) < ($1::timestamptz, $2::uuid)
          ORDER BY created_at DESC, id DESC
          LIMIT $3
         """)
 
-    static let named = Statement<PageRow, TimestampText, SegmentID, Int, String>(
+    static let named = Statement<PageRow, TimestampText, SegmentID, Int, Bool, String>(
         """
         SELECT segment_json(s), s.created_at, s.id
           FROM segments s
-         WHERE workspace_id = current_workspace() AND name ILIKE $4
+         WHERE workspace_id = current_workspace() AND (archived_at IS NOT NULL) = $4 AND segment_access(s) > 0 AND name ILIKE $5
            AND (created_at, id) < ($1::timestamptz, $2::uuid)
          ORDER BY created_at DESC, id DESC
          LIMIT $3
@@ -27,14 +27,14 @@ enum SegmentSQL {
 
     static let read = Statement<StoredSegment, SegmentID>(
         """
-        SELECT s.id, segment_json(s) AS json, s.rule, s.version
+        SELECT s.id, segment_json(s) AS json, s.name, s.rule, s.version, segment_access(s) AS access, s.archived_at
           FROM segments s WHERE s.workspace_id = current_workspace() AND s.id = $1
         """)
 
     static let lock = Statement<StoredSegment, SegmentID>(
         """
-        SELECT id, '{}'::json AS json, rule, version
-          FROM segments WHERE workspace_id = current_workspace() AND id = $1 FOR NO KEY UPDATE
+        SELECT s.id, '{}'::json AS json, s.name, s.rule, s.version, segment_access(s) AS access, s.archived_at
+          FROM segments s WHERE s.workspace_id = current_workspace() AND s.id = $1 FOR NO KEY UPDATE
         """)
 
     static let insert = Statement<SegmentID, String, String?, JSONValue, UserID?>(
@@ -95,10 +95,10 @@ enum SegmentSQL {
     static let circle = Statement<[String], SegmentID, [SegmentID]>(
         """
         WITH RECURSIVE way AS (
-            SELECT s.id, ARRAY[s.name] AS names, ARRAY[s.id] AS seen FROM segments s
+            SELECT s.id, ARRAY[segment_label(s)] AS names, ARRAY[s.id] AS seen FROM segments s
              WHERE s.workspace_id = current_workspace() AND s.id = ANY ($2::uuid[])
             UNION ALL
-            SELECT s.id, way.names || s.name, way.seen || s.id
+            SELECT s.id, way.names || segment_label(s), way.seen || s.id
               FROM way
               JOIN segment_references r ON r.workspace_id = current_workspace() AND r.segment_id = way.id
               JOIN segments s ON s.workspace_id = current_workspace() AND s.id = r.referenced_segment_id
@@ -107,7 +107,7 @@ enum SegmentSQL {
         """)
     static let users = Statement<String, SegmentID>(
         """
-        SELECT 'segment ' || s.name FROM segment_references r
+        SELECT 'segment ' || segment_label(s) FROM segment_references r
           JOIN segments s ON s.workspace_id = r.workspace_id AND s.id = r.segment_id
          WHERE r.workspace_id = current_workspace() AND r.referenced_segment_id = $1
         UNION ALL
@@ -279,13 +279,20 @@ enum SegmentSQL {
 struct StoredSegment: RowDecodable {
     let id: SegmentID
     let json: JSONText
+    let name: String
     let rule: JSONValue
     let version: Int
+    /// What whoever asks may do with it; see `segment_access`.
+    let access: Int
+    let archivedAt: Instant?
     init(_ row: borrowing Row) throws(PostgresError) {
         id = try row["id"]
         json = try row["json"]
+        name = try row["name"]
         rule = try row["rule"]
         version = try row["version"]
+        access = try row["access"]
+        archivedAt = try row["archived_at"]
     }
 }
 

@@ -88,11 +88,10 @@ enum CampaignSQL {
         DELETE FROM campaigns WHERE workspace_id = current_workspace() AND id = $1 AND status = 'draft'
         """)
 
-    /// Whether the segment and the sender that a draft names are this workspace's.
+    /// Whether the segment and the sender that a draft names are this workspace's, and may be chosen by whoever asks.
     static let references = Statement<References, SegmentID?, SenderID?>(
         """
-        SELECT $1::uuid IS NULL
-               OR EXISTS (SELECT FROM segments WHERE workspace_id = current_workspace() AND id = $1) AS segment_exists,
+        SELECT CASE WHEN $1::uuid IS NOT NULL THEN nullif(segment_fault($1), '') END AS segment_fault,
                $2::uuid IS NULL
                OR EXISTS (SELECT FROM senders WHERE workspace_id = current_workspace() AND id = $2) AS sender_exists
         """)
@@ -137,7 +136,7 @@ enum CampaignSQL {
 
     static let segment = Statement<SegmentState, SegmentID>(
         """
-        SELECT state, problem, calculated_at, member_count FROM segments
+        SELECT state, problem, calculated_at, member_count, archived_at IS NOT NULL AS is_archived FROM segments
          WHERE workspace_id = current_workspace() AND id = $1
         """)
 
@@ -205,16 +204,22 @@ enum CampaignSQL {
 }
 
 struct References: RowDecodable {
-    let segmentExists: Bool
+    /// `nil`: it can be chosen.
+    let segmentFault: String?
     let senderExists: Bool
     init(_ row: borrowing Row) throws(PostgresError) {
-        segmentExists = try row["segment_exists"]
+        segmentFault = try row["segment_fault"]
         senderExists = try row["sender_exists"]
     }
     /// - Throws: a fault for each that is missing.
     func check() throws {
         var faults = Faults()
-        if !segmentExists { faults.add("/segment_id", "not_found", "There is no such segment here.") }
+        switch segmentFault {
+        case nil: break
+        case "segment_archived": faults.add("/segment_id", "segment_archived", "The segment is archived; choose another, or unarchive it.")
+        case "segment_not_usable": faults.add("/segment_id", "segment_not_usable", "The segment is shared with you to view, not to use.")
+        default: faults.add("/segment_id", "not_found", "There is no such segment here.")
+        }
         if !senderExists { faults.add("/sender_id", "not_found", "There is no such sender here.") }
         try faults.check()
     }
@@ -225,7 +230,9 @@ struct SegmentState: RowDecodable {
     let problem: String?
     let calculatedAt: Instant?
     let memberCount: Int
+    let isArchived: Bool
     init(_ row: borrowing Row) throws(PostgresError) {
+        isArchived = try row["is_archived"]
         state = try row["state"]
         problem = try row["problem"]
         calculatedAt = try row["calculated_at"]

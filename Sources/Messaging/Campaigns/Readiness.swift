@@ -15,6 +15,9 @@ struct Readiness {
         if let id = campaign.segment {
             segment = try db.first(CampaignSQL.segment, id)
             if segment == nil { faults.add("/segment_id", "not_found", "The segment is gone.") }
+            if segment?.isArchived == true {
+                faults.add("/segment_id", "segment_archived", "The segment is archived; choose another, or unarchive it.")
+            }
         } else {
             faults.add("/segment_id", "required", "A campaign needs a segment to go to.")
         }

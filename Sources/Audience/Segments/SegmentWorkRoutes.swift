@@ -1,0 +1,34 @@
+internal import JSON
+public import Web
+
+/// Working with segments that are there: their past, their copies, and who may see them.
+public let segmentWorkRoutes: [Route] = [
+    .get(
+        "/api/segments/{id}/versions", listSegmentVersions, needs: .readAudience, query: QueryParameter.paging,
+        "What the segment was after each save, newest first"),
+    .get("/api/segments/{id}/versions/{version}", readSegmentVersion, needs: .readAudience, "The segment as it was in a version"),
+    .post(
+        "/api/segments/{id}/versions/{version}/restore", restoreSegmentVersion, needs: .writeAudience,
+        "Make the segment again what it was in a version; that is a new version"),
+    .post(
+        "/api/segments/{id}/diff", differSegment, needs: .readAudience, limit: .heavy, body: DifferenceRequest.schema,
+        "What differs between two definitions, and who would enter and leave: before anything is saved"),
+    .post("/api/segments/{id}/copy", copySegment, needs: .writeAudience, body: SegmentCopy.schema, "A segment with the same rule"),
+    .post(
+        "/api/segments/{id}/archive", archiveSegment, needs: .writeAudience,
+        "Put the segment away: hidden, not calculated, and nothing new may use it"),
+    .post("/api/segments/{id}/unarchive", unarchiveSegment, needs: .writeAudience, "Take the segment out again, and calculate it"),
+    .get("/api/segment-templates", listSegmentTemplates, needs: .readAudience, "Rules for common questions, made for this workspace"),
+    .post(
+        "/api/segment-templates/{template}/preview", previewSegmentTemplate, needs: .readAudience, limit: .heavy,
+        body: TemplatePreview.schema,
+        "Count who a template finds, now, with a sample"),
+    .get("/api/segments/{id}/shares", listShares, needs: .readAudience, query: QueryParameter.paging, "With whom the segment is shared"),
+    .put(
+        "/api/segments/{id}/shares", setSharing, needs: .writeAudience, body: SharingDraft.schema, "Open the segment to all, or restrict it"
+    ),
+    .put(
+        "/api/segments/{id}/shares/{user_id}", shareSegment, needs: .writeAudience, body: ShareDraft.schema,
+        "Share the segment with a member, or change what they may"),
+    .delete("/api/segments/{id}/shares/{user_id}", unshareSegment, needs: .writeAudience, "Share the segment with a member no longer"),
+]
