@@ -18,6 +18,17 @@ public let segmentWorkRoutes: [Route] = [
         "/api/segments/{id}/archive", archiveSegment, needs: .writeAudience,
         "Put the segment away: hidden, not calculated, and nothing new may use it"),
     .post("/api/segments/{id}/unarchive", unarchiveSegment, needs: .writeAudience, "Take the segment out again, and calculate it"),
+    .get(
+        "/api/segments/{id}/definition", exportDefinition, needs: .readAudience,
+        "The definition as a file: references by name, for review in git"),
+    .get(
+        "/api/segments/definitions", exportDefinitions, needs: .readAudience,
+        query: [QueryParameter("ids", .string(max: 4000), "Which, separated by commas; all that are not archived when absent")],
+        "Several definitions as one file"),
+    .post(
+        "/api/segments/import", importDefinitions, needs: .writeAudience, limit: .heavy,
+        query: [QueryParameter("dry_run", .boolean, "Only tell what would become of each")], body: DefinitionFile.schema,
+        "Take definitions as they were exported: new names are made, known ones changed; all of them or none"),
     .get("/api/segment-templates", listSegmentTemplates, needs: .readAudience, "Rules for common questions, made for this workspace"),
     .post(
         "/api/segment-templates/{template}/preview", previewSegmentTemplate, needs: .readAudience, limit: .heavy,

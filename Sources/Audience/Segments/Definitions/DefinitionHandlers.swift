@@ -1,0 +1,89 @@
+// Definitions as files: out, for review in git and for other workspaces.
+internal import JSON
+internal import PostgreSQL
+internal import Vocabulary
+internal import Web
+
+func exportDefinition(_ call: Call) throws -> Response {
+    let id: SegmentID = try call.pathID("id")
+    return try call.read { db in
+        _ = try db.segment(id, for: .view)
+        let segments = try db.all(DefinitionSQL.chosen, [id])
+        guard let definition = try definitions(of: segments, db).first else { throw Problem.notFound("segment") }
+        return file(definition.json, named: fileName(definition.name))
+    }
+}
+
+func exportDefinitions(_ call: Call) throws -> Response {
+    return try call.read { db in
+        let ids = try call.query("ids").map { try segmentIDs($0, 1...1000) }
+        let segments = try db.all(DefinitionSQL.chosen, ids)
+        if segments.count > 1000 { throw Problem.invalid("/ids", "too_many", "At most 1000 segments at once; name them in `ids`.") }
+        if let ids { try checkFound(ids, segments.map(\.id)) }
+        return file(["segments": .array(try definitions(of: segments, db).map(\.json))], named: "segments")
+    }
+}
+
+/// Ids of segments, separated by commas, each once.
+/// - Throws: a fault of the query parameter `ids`.
+func segmentIDs(_ text: String, _ count: ClosedRange<Int>) throws -> [SegmentID] {
+    var ids: [SegmentID] = []
+    for part in text.split(separator: ",", omittingEmptySubsequences: false) {
+        guard let id = SegmentID(part) else {
+            throw Problem.invalid("/ids", "bad_format", "Expected ids of segments, separated by commas.")
+        }
+        if !ids.contains(id) { ids.append(id) }
+    }
+    if ids.count < count.lowerBound { throw Problem.invalid("/ids", "too_few", "At least \(count.lowerBound) different segments.") }
+    if ids.count > count.upperBound { throw Problem.invalid("/ids", "too_many", "At most \(count.upperBound) segments.") }
+    return ids
+}
+
+/// - Throws: a fault for each that is not there for whoever asks.
+func checkFound(_ wanted: [SegmentID], _ found: [SegmentID]) throws {
+    var faults = Faults()
+    for id in wanted where !found.contains(id) { faults.add("/ids", "not_found", "There is no segment \(id) here.") }
+    try faults.check()
+}
+
+/// - Throws: 409 where something has no name that another workspace could find it by.
+private func definitions(of segments: [DefinedSegment], _ db: Connection) throws -> [SegmentDefinition] {
+    var mentioned: [ReferenceKind: Set<UUID>] = [:]
+    for segment in segments {
+        _ = SegmentDefinition.mapReferences(segment.rule, at: "") { kind, text, _ in
+            if let id = UUID(text) { mentioned[kind, default: []].insert(id) }
+            return .null
+        }
+    }
+    func ids(_ kind: ReferenceKind) -> [UUID] { Array(mentioned[kind] ?? []) }
+    let names = Dictionary(
+        try db.all(DefinitionSQL.names, ids(.segment), ids(.list), ids(.campaign)).map { ("\($0.kind) \($0.id)", $0) },
+        uniquingKeysWith: { first, _ in first })
+    return try segments.map { segment in
+        let rule = try SegmentDefinition.mapReferences(segment.rule, at: "") { kind, text, _ in
+            guard let thing = names["\(kind.rawValue) \(UUID(text) ?? UUID(high: 0, low: 0))"] else {
+                throw Problem.conflict(
+                    "no_portable_name", "The rule of \(segment.name) reads a \(kind.rawValue) that is gone or not shared with you.")
+            }
+            guard thing.matches == 1, !(kind == .campaign && thing.name == "*") else {
+                throw Problem.conflict(
+                    "no_portable_name",
+                    "The rule of \(segment.name) reads the campaign \(thing.name), whose name does not tell it from others; rename it.")
+            }
+            return .string(thing.name)
+        }
+        return SegmentDefinition(name: segment.name, description: segment.description, rule: rule)
+    }
+}
+
+private func file(_ json: JSONValue, named name: String) -> Response {
+    .bytes(SegmentDefinition.text(json), contentType: "application/json")
+        .with("Content-Disposition", "attachment; filename=\"\(name).json\"")
+}
+
+/// Letters and digits of ASCII, the rest as hyphens: a name for every file system.
+private func fileName(_ name: String) -> String {
+    let parts = name.lowercased().utf8.split { !((97...122).contains($0) || (48...57).contains($0)) }
+    let joined = parts.map { String($0)! }.joined(separator: "-").prefix(80)
+    return joined.isEmpty ? "segment" : String(joined)
+}
