@@ -34,6 +34,30 @@ public let segmentWorkRoutes: [Route] = [
         "/api/segment-templates/{template}/preview", previewSegmentTemplate, needs: .readAudience, limit: .heavy,
         body: TemplatePreview.schema,
         "Count who a template finds, now, with a sample"),
+    .get(
+        "/api/segments/compare", compareSegments, needs: .readAudience, limit: .heavy,
+        query: [
+            QueryParameter("ids", .string(max: 400), "Two to five segments, separated by commas"),
+            QueryParameter(
+                "range", .string(oneOf: ["7d", "30d", "90d", "1y"]), "Which messages count, by when they were sent; 30d when absent"),
+        ], "Segments side by side: sizes, overlaps, and what came of messages to their members"),
+    .get(
+        "/api/segments/{id}/trend", segmentTrend, needs: .readAudience,
+        query: [
+            QueryParameter("range", .string(oneOf: ["7d", "30d", "90d"]), "How far back; 30d when absent"),
+            QueryParameter("group", .string(oneOf: ["day", "week"]), "Steps by the workspace's clock; day when absent"),
+        ], "Size, entries and exits over time"),
+    .get(
+        "/api/segments/{id}/alerts", listAlerts, needs: .readAudience, query: QueryParameter.paging, "Alerts about the size, newest first"),
+    .post(
+        "/api/segments/{id}/alerts", createAlert, needs: .writeAudience, body: AlertDraft.schema,
+        "Tell when the size passes a number, or moves by a share within a day"),
+    .patch(
+        "/api/segments/{id}/alerts/{alert_id}", changeAlert, needs: .writeAudience, body: AlertChange.schema, "Change when an alert fires"),
+    .delete("/api/segments/{id}/alerts/{alert_id}", deleteAlert, needs: .writeAudience, "Delete an alert; what it told stays"),
+    .get(
+        "/api/segments/notifications", listSegmentNotifications, needs: .readAudience, query: QueryParameter.paging,
+        "What alerts told, newest first"),
     .get("/api/segments/{id}/shares", listShares, needs: .readAudience, query: QueryParameter.paging, "With whom the segment is shared"),
     .put(
         "/api/segments/{id}/shares", setSharing, needs: .writeAudience, body: SharingDraft.schema, "Open the segment to all, or restrict it"
