@@ -35,6 +35,9 @@ public let segmentWorkRoutes: [Route] = [
         body: TemplatePreview.schema,
         "Count who a template finds, now, with a sample"),
     .get(
+        "/api/segments/recommendations", recommendSegments, needs: .readAudience, limit: .heavy,
+        "Segments worth having, found in the workspace's own data, each with its reason"),
+    .get(
         "/api/segments/compare", compareSegments, needs: .readAudience, limit: .heavy,
         query: [
             QueryParameter("ids", .string(max: 400), "Two to five segments, separated by commas"),
