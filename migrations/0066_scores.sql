@@ -118,3 +118,6 @@ AS $$
                              'created_at', rfc3339(m.created_at), 'updated_at', rfc3339(m.updated_at), 'version', m.version)
 $$;
 GRANT EXECUTE ON FUNCTION score_model_json(score_models) TO muster_responder, muster_worker;
+
+-- The nightly training reads rules, and so the zones that they name.
+GRANT EXECUTE ON FUNCTION is_timezone(text) TO muster_maintenance;

@@ -50,13 +50,14 @@ private struct ScoreWorld {
     }
 
     func run(_ model: ScoreModelID) throws -> ScoreRun.Result {
-        let run = ScoreRun { work in
-            try worker.transaction { db in
-                try db.setWorkspace(site.workspace)
-                try work(db)
-            }
+        try #require(try ScoreRun(inTransaction: inWorkspace).trainAndScore(model))
+    }
+
+    func inWorkspace(_ work: (Connection) throws -> Void) throws {
+        try worker.transaction { db in
+            try db.setWorkspace(site.workspace)
+            try work(db)
         }
-        return try #require(try run.trainAndScore(model))
     }
 
     func show(_ model: ScoreModelID) throws -> JSONValue { try site.send("GET", "/api/score-models/\(model)").json }
@@ -296,9 +297,14 @@ extension ScoreTrainingTests {
                  WHERE split_part(line, ',', 3) = '1'
                 """, [.text(try rows("hillstrom_outcomes"))])
             try world.owner.execute("ANALYZE contacts; ANALYZE events")
-            let model = try world.model("visit", horizon: 14)
-            #expect(try world.run(model).problem == nil)
-            let report = try #require(try world.show(model)["report"]), heldOut = try #require(report["held_out"])
+            let training = ScoreTraining(
+                goal: ScoreGoal(event: "visit", condition: nil, horizonDays: 14), salt: "hillstrom", now: .now(),
+                inTransaction: world.inWorkspace)
+            guard case .trained(_, let report) = try training.run() else {
+                Issue.record("not trained")
+                return
+            }
+            let heldOut = try #require(report["held_out"])
             #expect(report["contacts"] == 64_000 && (18_500...20_000).contains(heldOut["contacts"]?.integer ?? 0))
             let loss = try #require(heldOut["log_loss"]?.real), base = try #require(heldOut["base_rate_log_loss"]?.real)
             #expect(loss < base && (heldOut["auc"]?.real ?? 0) > 0.58, "\(report.text)")
