@@ -25,16 +25,19 @@ enum SegmentSQL {
          LIMIT $3
         """)
 
+    /// What whoever asks may not see is not there.
     static let read = Statement<StoredSegment, SegmentID>(
         """
         SELECT s.id, segment_json(s) AS json, s.name, s.rule, s.version, segment_access(s) AS access, s.archived_at
-          FROM segments s WHERE s.workspace_id = current_workspace() AND s.id = $1
+          FROM segments s WHERE s.workspace_id = current_workspace() AND s.id = $1 AND segment_access(s) > 0
         """)
 
     static let lock = Statement<StoredSegment, SegmentID>(
         """
         SELECT s.id, '{}'::json AS json, s.name, s.rule, s.version, segment_access(s) AS access, s.archived_at
-          FROM segments s WHERE s.workspace_id = current_workspace() AND s.id = $1 FOR NO KEY UPDATE
+          FROM segments s
+         WHERE s.workspace_id = current_workspace() AND s.id = $1 AND segment_access(s) > 0
+           FOR NO KEY UPDATE
         """)
 
     static let insert = Statement<SegmentID, String, String?, JSONValue, UserID?>(

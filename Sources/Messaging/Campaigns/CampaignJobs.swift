@@ -43,7 +43,7 @@ private func awaitSegment(_ job: JobContext, _ id: CampaignID) throws {
             return try giveUp(db, id, "segment_missing")
         }
         // Put away since the start was asked for: nobody keeps its members right any more.
-        if state.isArchived { return try giveUp(db, id, "segment_archived") }
+        if state.fault == "segment_archived" { return try giveUp(db, id, "segment_archived") }
         let isFresh = state.calculatedAt.map { $0 >= asked } ?? false
         if state.state == "ready", isFresh { return nil }
         let isBeingCalculated = try db.one(CampaignSQL.isBeingCalculated, segment.description)

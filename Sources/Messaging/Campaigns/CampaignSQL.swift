@@ -136,7 +136,7 @@ enum CampaignSQL {
 
     static let segment = Statement<SegmentState, SegmentID>(
         """
-        SELECT state, problem, calculated_at, member_count, archived_at IS NOT NULL AS is_archived FROM segments
+        SELECT state, problem, calculated_at, member_count, nullif(segment_fault(id), '') AS fault FROM segments
          WHERE workspace_id = current_workspace() AND id = $1
         """)
 
@@ -214,12 +214,7 @@ struct References: RowDecodable {
     /// - Throws: a fault for each that is missing.
     func check() throws {
         var faults = Faults()
-        switch segmentFault {
-        case nil: break
-        case "segment_archived": faults.add("/segment_id", "segment_archived", "The segment is archived; choose another, or unarchive it.")
-        case "segment_not_usable": faults.add("/segment_id", "segment_not_usable", "The segment is shared with you to view, not to use.")
-        default: faults.add("/segment_id", "not_found", "There is no such segment here.")
-        }
+        SegmentState.tell(segmentFault, in: &faults)
         if !senderExists { faults.add("/sender_id", "not_found", "There is no such sender here.") }
         try faults.check()
     }
@@ -230,13 +225,28 @@ struct SegmentState: RowDecodable {
     let problem: String?
     let calculatedAt: Instant?
     let memberCount: Int
-    let isArchived: Bool
+    /// Why whoever asks cannot send to it; `nil` when they can. Jobs are kept only from what is archived.
+    let fault: String?
     init(_ row: borrowing Row) throws(PostgresError) {
-        isArchived = try row["is_archived"]
+        fault = try row["fault"]
         state = try row["state"]
         problem = try row["problem"]
         calculatedAt = try row["calculated_at"]
         memberCount = try row["member_count"]
+    }
+}
+
+extension SegmentState {
+    /// - Parameter fault: as `segment_fault` gives it (migration 0063).
+    static func tell(_ fault: String?, in faults: inout Faults) {
+        switch fault {
+        case nil: break
+        case "segment_archived":
+            faults.add("/segment_id", "segment_archived", "The segment is archived; choose another, or unarchive it.")
+        case "segment_not_usable":
+            faults.add("/segment_id", "segment_not_usable", "The segment is shared with you to view, not to use.")
+        default: faults.add("/segment_id", "not_found", "There is no such segment here.")
+        }
     }
 }
 

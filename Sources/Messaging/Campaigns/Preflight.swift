@@ -15,7 +15,8 @@ func preflightCampaign(_ call: Call) throws -> Response {
         ]
         var warnings = readiness.warnings
         var recipients = 0
-        if let segment = campaign.segment, let state = readiness.segment {
+        // Of a segment that is not shared with whoever asks, nobody is shown to them.
+        if let segment = campaign.segment, let state = readiness.segment, state.fault != "not_found" {
             if state.state != "ready" {
                 warnings.add(
                     "/segment_id", "segment_\(state.state)", "The segment's members are not current; starting calculates them anew.")

@@ -14,10 +14,7 @@ struct Readiness {
         try checkText(campaign, db)
         if let id = campaign.segment {
             segment = try db.first(CampaignSQL.segment, id)
-            if segment == nil { faults.add("/segment_id", "not_found", "The segment is gone.") }
-            if segment?.isArchived == true {
-                faults.add("/segment_id", "segment_archived", "The segment is archived; choose another, or unarchive it.")
-            }
+            SegmentState.tell(segment == nil ? "not_found" : segment?.fault, in: &faults)
         } else {
             faults.add("/segment_id", "required", "A campaign needs a segment to go to.")
         }

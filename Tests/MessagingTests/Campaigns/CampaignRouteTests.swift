@@ -40,6 +40,33 @@ import Vocabulary
         }
     }
 
+    @Test func `a campaign goes to no segment that is archived, and to none that its author may not use`() throws {
+        try withMessagingSite { site throws in
+            let segment = JSONValue.string(site.scene.segment.description)
+            func codes(_ token: String) throws -> [String?] {
+                let made = try site.responder.send(
+                    "POST", "/api/campaigns", token: token, json: ["name": "Sale", "channel": "sms", "segment_id": segment])
+                let started = try site.responder.send("POST", site.campaign + "/start", token: token)
+                let looked = try site.responder.send("POST", site.campaign + "/preflight", token: token)
+                #expect(looked.status == 200 && looked.json["can_start"] == false, "\(looked.text)")
+                return [made.code, started.code]
+            }
+            try site.owner.execute("UPDATE segments SET archived_at = now()")
+            #expect(try codes(site.manager.token) == ["segment_archived", "segment_archived"])
+            try site.owner.execute("UPDATE segments SET archived_at = NULL, is_restricted = true")
+            #expect(try codes(site.manager.token) == ["not_found", "not_found"])
+            let looked = try site.responder.send("POST", site.campaign + "/preflight", token: site.manager.token).json
+            #expect(looked["waterfall"] == nil && looked["sample"] == nil, "\(looked.text)")
+            let share =
+                "INSERT INTO segment_shares (workspace_id, segment_id, user_id, permission) SELECT workspace_id, id, '\(site.manager.id)'"
+            try site.owner.execute(share + ", 'view' FROM segments")
+            #expect(try codes(site.manager.token) == ["segment_not_usable", "segment_not_usable"])
+            try site.owner.execute("UPDATE segment_shares SET permission = 'use'")
+            let started = try site.responder.send("POST", site.campaign + "/start", token: site.manager.token)
+            #expect(started.status == 200, "\(started.text)")
+        }
+    }
+
     @Test func `starting asks for the segment and the freeze, and only a draft starts`() throws {
         try withMessagingSite { site throws in
             let started = try site.post(site.campaign + "/start")

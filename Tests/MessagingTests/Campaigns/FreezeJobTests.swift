@@ -41,6 +41,17 @@ import Vocabulary
         }
     }
 
+    @Test func `a segment that is archived ends the campaign before anything is sent`() throws {
+        try withMessagingSite { site throws in
+            _ = try site.post(site.campaign + "/start")
+            try site.owner.execute("UPDATE segments SET archived_at = now(), calculated_at = now()")
+            _ = try work(site)
+            let campaign = try site.get(site.campaign).json
+            #expect(campaign["status"]?.string == "cancelled" && campaign["status_reason"]?.string == "segment_archived")
+            #expect(try site.scene.states(site.owner).isEmpty)
+        }
+    }
+
     @Test func `a campaign whose sender was suspended meanwhile is frozen and paused`() throws {
         try withMessagingSite { site throws in
             _ = try site.post(site.campaign + "/start")

@@ -27,7 +27,7 @@ extension Connection {
     }
 
     private func permitted(_ segment: StoredSegment?, _ wanted: SegmentPermission) throws -> StoredSegment {
-        guard let segment, segment.access > 0 else { throw Problem.notFound("segment") }
+        guard let segment else { throw Problem.notFound("segment") }
         guard segment.access >= wanted.rank else {
             throw Problem.forbidden("The segment is shared with you to \(segment.access == 1 ? "view" : "use"), not to \(wanted.rawValue).")
         }

@@ -1,4 +1,5 @@
 // Segments that are copied, put away and taken out again.
+@testable import Audience
 import JSON
 import PostgreSQL
 import TestSupport
@@ -82,6 +83,26 @@ import Vocabulary
             try site.calculate()
             #expect(try site.send("GET", path).json["member_count"] == 2)
             #expect(try names("") == ["Reader", "Gold"])
+        }
+    }
+
+    @Test func `what keeps live segments fresh leaves an archived one alone, and the nightly refresh too`() throws {
+        try withAudience { site throws in
+            _ = try site.add(["attributes": ["plan": "gold"]])
+            let (path, other) = (try site.segment("Gold", gold), try site.segment("Open", gold))
+            try site.calculate()
+            let worker = try site.database.connect(as: .worker)
+            func freshen() throws { while try Freshness.round(site.workspace, worker) {} }
+            try freshen()
+            try site.send("POST", path + "/archive")
+            _ = try site.add(["attributes": ["plan": "gold"]])
+            try freshen()
+            _ = try segmentChores[0].run(try site.database.connect(as: .maintenance))
+            func sizes() throws -> [JSONValue?] { try [path, other].map { try site.send("GET", $0).json["member_count"] } }
+            #expect(try sizes() == [1, 2])
+            try site.send("POST", path + "/unarchive")
+            try site.calculate()
+            #expect(try sizes() == [2, 2])
         }
     }
 
