@@ -48,18 +48,21 @@ public final class JobContext {
     public let attempt: Int
     /// The worker's connection, outside any transaction.
     public let db: Connection
+    /// Where files for nginx to hand out are put; see `Configuration.exports`.
+    public let exports: String
     let lease: UUID
     let stopping: @Sendable () -> Bool
     /// How long a silent job stays ours. Progress and every transaction renew it.
     static let leaseSeconds = 60.0
 
-    init(_ claimed: ClaimedJob, _ db: Connection, stopping: @escaping @Sendable () -> Bool) {
+    init(_ claimed: ClaimedJob, _ db: Connection, exports: String = "", stopping: @escaping @Sendable () -> Bool) {
         job = claimed.id
         workspace = claimed.workspace
         payload = claimed.payload
         attempt = claimed.attempt
         lease = claimed.lease
         self.db = db
+        self.exports = exports
         self.stopping = stopping
     }
 

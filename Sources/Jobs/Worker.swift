@@ -178,7 +178,7 @@ final class Worker: Sendable {
     /// Runs a claimed job to its outcome, which is in the table when this returns.
     func perform(_ claimed: ClaimedJob, _ db: Connection) {
         guard let handler = handlers[claimed.kind] else { return }
-        let context = JobContext(claimed, db) { self.isStopping.load(ordering: .relaxed) }
+        let context = JobContext(claimed, db, exports: configuration.exports) { self.isStopping.load(ordering: .relaxed) }
         let started = Instant.now()
         var outcome = "succeeded"
         do {

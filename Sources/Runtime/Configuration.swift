@@ -36,6 +36,8 @@ public struct Configuration: Sendable {
     public var migrations: String
     /// The folder of the responders' sockets.
     public var sockets: String
+    /// The folder of exported files: the worker writes there, nginx hands them out.
+    public var exports: String
     private let key: SealingKey?
     /// What the operator's commands that never seal anything do without.
     /// - Precondition: the configuration was loaded with it.
@@ -89,6 +91,10 @@ public struct Configuration: Sendable {
             purpose: "Where `muster doctor` looks for the responders' sockets"
         ) { !$0.isEmpty },
         Variable(
+            name: "MUSTER_EXPORTS", standard: "/var/lib/muster/exports", expected: "a folder that nginx may read",
+            purpose: "Where the worker puts exported files for a day; nginx hands them out"
+        ) { $0.hasPrefix("/") },
+        Variable(
             name: "MUSTER_CRASH_AT", standard: "", expected: "the name of a crash point",
             purpose: "Tests only: where a debug build kills itself"
         ) { _ in true },
@@ -134,7 +140,8 @@ public struct Configuration: Sendable {
             threads: Int(values["MUSTER_THREADS"]!)!, workerThreads: Int(values["MUSTER_WORKER_THREADS"]!)!,
             logLevel: LogLevel(name: values["MUSTER_LOG_LEVEL"]!)!, twilioURL: values["MUSTER_TWILIO_URL"]!,
             allowsSignUp: values["MUSTER_SIGN_UP"]! == "open",
-            migrations: values["MUSTER_MIGRATIONS"]!, sockets: values["MUSTER_SOCKETS"]!, key: key)
+            migrations: values["MUSTER_MIGRATIONS"]!, sockets: values["MUSTER_SOCKETS"]!,
+            exports: values["MUSTER_EXPORTS"]!, key: key)
     }
 
     /// A key for one purpose, derived from the sealing key.

@@ -90,6 +90,7 @@ public enum Entity {
     public enum Invitation {}
     public enum Contact {}
     public enum Segment {}
+    public enum SegmentAction {}
     public enum List {}
     public enum Import {}
     public enum Job {}
@@ -110,6 +111,7 @@ public typealias APIKeyID = ID<Entity.APIKey>
 public typealias InvitationID = ID<Entity.Invitation>
 public typealias ContactID = ID<Entity.Contact>
 public typealias SegmentID = ID<Entity.Segment>
+public typealias SegmentActionID = ID<Entity.SegmentAction>
 public typealias ListID = ID<Entity.List>
 public typealias ImportID = ID<Entity.Import>
 public typealias JobID = ID<Entity.Job>

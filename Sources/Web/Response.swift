@@ -46,12 +46,19 @@ public struct Response {
         json(value, status: 201).with("Location", location)
     }
     /// Work in the queue: 202 with the job and where to look for it.
-    public static func accepted(job id: JobID, kind: String, state: String = "queued") -> Response {
+    /// - Parameter others: members beside `job`.
+    public static func accepted(job id: JobID, kind: String, state: String = "queued", _ others: JSONObject = [:]) -> Response {
         let path = "/api/jobs/\(id)"
-        return json(
-            ["job": ["id": .string(id.description), "kind": .string(kind), "state": .string(state), "progress": 0, "url": .string(path)]],
-            status: 202
-        ).with("Location", path)
+        var body: JSONObject = [
+            "job": ["id": .string(id.description), "kind": .string(kind), "state": .string(state), "progress": 0, "url": .string(path)]
+        ]
+        for (name, value) in others { body[name] = value }
+        return json(.object(body), status: 202).with("Location", path)
+    }
+    /// A file that nginx sends by itself: `path` is one of its internal locations, which nobody reaches from outside.
+    public static func handedOver(_ path: String, contentType: String, fileName: String) -> Response {
+        bytes([], contentType: contentType).with("X-Accel-Redirect", path)
+            .with("Content-Disposition", "attachment; filename=\"\(fileName)\"")
     }
     public static var noContent: Response { Response(status: 204, contentType: nil, body: .none) }
     public static func bytes(_ bytes: [UInt8], contentType: String, status: Int = 200) -> Response {

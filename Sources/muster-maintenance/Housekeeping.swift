@@ -73,6 +73,21 @@ private enum HousekeepingSQL {
              WHERE i.created_at < now() - interval '30 days' LIMIT 5000) old
          WHERE e.workspace_id = old.workspace_id AND e.import_id = old.import_id AND e.line = old.line
         """)
+    /// What actions changed on segments, after the time in which they can be undone; a while later the actions themselves.
+    static let purgeActionBatches = Statement<Int>(
+        """
+        DELETE FROM segment_action_batches b USING (
+            SELECT k.workspace_id, k.action_id, k.seq FROM segment_actions a
+              JOIN segment_action_batches k ON k.workspace_id = a.workspace_id AND k.action_id = a.id
+             WHERE a.created_at < now() - interval '7 days' LIMIT 1000) old
+         WHERE b.workspace_id = old.workspace_id AND b.action_id = old.action_id AND b.seq = old.seq
+        """)
+    static let purgeActions = Statement<Int>(
+        """
+        DELETE FROM segment_actions a USING (
+            SELECT workspace_id, id FROM segment_actions WHERE created_at < now() - interval '30 days' LIMIT 5000) old
+         WHERE a.workspace_id = old.workspace_id AND a.id = old.id
+        """)
     static let purgeRateLimits = Statement<Int>(
         """
         DELETE FROM rate_limits WHERE window_started_at < now() - interval '1 hour'
@@ -140,7 +155,8 @@ let housekeeping: [Chore] = [
             rows("receipts", "retention_days_receipts", HousekeepingSQL.purgeReceipts),
             rows("idempotency_keys", HousekeepingSQL.purgeIdempotencyKeys), rows("event_dedupe_keys", HousekeepingSQL.purgeDedupeKeys),
             rows("import_chunks", HousekeepingSQL.purgeChunks), rows("import_errors", HousekeepingSQL.purgeImportErrors),
-            rows("rate_limits", HousekeepingSQL.purgeRateLimits),
+            rows("segment_action_batches", HousekeepingSQL.purgeActionBatches),
+            rows("segment_actions", HousekeepingSQL.purgeActions), rows("rate_limits", HousekeepingSQL.purgeRateLimits),
             ("jobs", { try jobsChores.first { $0.name == "purge-jobs" }!.run(db).reduce(0) { $0 + $1.1 } }),
         ])
     },

@@ -2,4 +2,6 @@ import Audience
 import Jobs
 import Messaging
 
-runWorker(handlers: importJobs + segmentJobs + scoreJobs + messagingJobs, loops: sendingLoops + deliveryLoops + segmentLoops)
+runWorker(
+    handlers: importJobs + segmentJobs + segmentActionJobs + scoreJobs + messagingJobs,
+    loops: sendingLoops + deliveryLoops + segmentLoops + exportLoops)

@@ -12,6 +12,10 @@ import Vocabulary
         let upload = try site.upload(Array("email\nb@example.com\n".utf8))
         let imported: UUID = try site.owner.value("SELECT id FROM imports")
         #expect(upload.status == 202)
+        let segment = try site.send("POST", "/api/segments", json: ["name": "All", "rule": ["match": ["all": []]]])
+        let action = try site.send("POST", "/api/segments/\(try id(segment))/actions/export", json: [:])
+        // As if its job had run: this is about who may, not about files.
+        try site.owner.execute("UPDATE segment_actions SET result = jsonb_build_object('expires_at', rfc3339(now() + interval '1 day'))")
         let things = [
             "/api/contacts": try #require(contact["id"]?.string.flatMap { UUID($0) }), "/api/imports": imported,
             "/api/lists": try id(try site.send("POST", "/api/lists", json: ["name": "L"])),
@@ -19,22 +23,25 @@ import Vocabulary
                 try site.send("POST", "/api/suppressions", json: ["channel": "email", "address": "c@example.com"])),
             "/api/score-models": try id(
                 try site.send("POST", "/api/score-models", json: ["name": "S", "event": "order", "horizon_days": 30])),
-            "/api/segments": try id(try site.send("POST", "/api/segments", json: ["name": "All", "rule": ["match": ["all": []]]])),
+            "/api/segments": try id(segment),
+            "/api/segment-actions": try #require(action.json["action"]?["id"]?.string.flatMap { UUID($0) }),
         ]
-        let segment = try #require(things["/api/segments"]).description
+        let first = try #require(things["/api/segments"]).description
         let second = try site.owner.value(
             "INSERT INTO segments (workspace_id, name, rule) VALUES ($1::uuid, 'Other', '{}') RETURNING id::text", site.workspace.sqlValue,
             as: String.self)
-        let alert = try site.send("POST", "/api/segments/\(segment)/alerts", json: ["kind": "above", "threshold": 5])
+        let alert = try site.send("POST", "/api/segments/\(first)/alerts", json: ["kind": "above", "threshold": 5])
         let walk = try RouteWalk(
             audienceRoutes, site.responder, site.owner, workspace: site.workspace,
             bodies: [
                 "POST /api/segments": ["name": "x", "rule": "x"], "POST /api/segments/import": ["name": "x", "rule": "x"],
+                "POST /api/segments/{id}/actions/tag": ["add": ["x"]],
+                "POST /api/segments/{id}/actions/field": ["field": "attributes.plan", "value": "x"],
                 "POST /api/segments/{id}/diff": ["version": 1],
             ],
             raw: ["POST /api/contacts/import": ("text/csv", "email\nd@example.com\n")],
             names: ["key": "attributes.plan", "version": "1", "template": "engaged", "alert_id": alert.json["id"]?.string ?? ""],
-            queries: ["GET /api/segments/compare": "ids=\(segment),\(second)"])
+            queries: ["GET /api/segments/compare": "ids=\(first),\(second)"])
         return (walk, things)
     }
 

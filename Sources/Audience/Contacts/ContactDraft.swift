@@ -1,6 +1,6 @@
 // What is written of a contact, in the form in which it is stored.
 public import JSON
-internal import Vocabulary
+public import Vocabulary
 internal import Web
 
 /// Members of a contact as the API takes them. `nil` outside: not mentioned; `.some(nil)`: made missing.
@@ -8,6 +8,8 @@ public struct ContactDraft: BodyDecodable, Sendable {
     public var texts: [String: String?] = [:]
     public var email: String??
     public var phone: String??
+    /// The member of the workspace whose contact this is.
+    public var assignedTo: UserID??
     public var tags: [String]?
     public var attributes: JSONObject?
 
@@ -18,6 +20,7 @@ public struct ContactDraft: BodyDecodable, Sendable {
         textColumns.map { .optional($0, .nullable(.string(max: 255)), "Empty text or null is missing") } + [
             .optional("email", .nullable(.string(max: 254)), "Kept in lower case; unique in the workspace"),
             .optional("phone", .nullable(.string(max: 40)), "E.164, or national when the workspace has a default country"),
+            .optional("assigned_to", .nullable(.string(format: "uuid")), "The member of the workspace whose contact this is"),
             .optional("tags", .array(.string(min: 1, max: 100), max: 100), "Replaces the tags"),
             .optional("attributes", .map(.any, max: 200), "Merged into the attributes; null removes a key"),
         ])
@@ -40,6 +43,7 @@ public struct ContactDraft: BodyDecodable, Sendable {
             if text != nil, email == .some(nil) { faults.add("/email", "bad_format", "This is not an e-mail address.") }
         }
         if let value = body["phone"] { phone = .some(value.string.flatMap(storedText)) }
+        if let value = body["assigned_to"] { assignedTo = .some(value.string.flatMap { UserID($0) }) }
         if body["tags"] != nil { tags = Array(Set(body.strings("tags").compactMap(storedText))).sorted() }
         if let value = body["attributes"]?.object {
             // Size first: the look at each key compares it with all before it.

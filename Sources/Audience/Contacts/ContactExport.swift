@@ -56,20 +56,22 @@ func exportContacts(_ call: Call) throws -> Response {
     }
 }
 
-private func cells(_ contact: JSONValue, _ keys: [String]) -> [String] {
-    func text(_ value: JSONValue?) -> String {
-        switch value {
-        case nil, .null: ""
-        case .string(let text): text
-        case .array(let values): values.map { $0.string ?? $0.text }.joined(separator: "|")
-        case .some(let other): other.text
-        }
+/// A value as a cell: several texts are joined by `|`, what is missing is empty.
+func exportCell(_ value: JSONValue?) -> String {
+    switch value {
+    case nil, .null: ""
+    case .string(let text): text
+    case .array(let values): values.map { $0.string ?? $0.text }.joined(separator: "|")
+    case .some(let other): other.text
     }
-    return exportColumns.map { text(contact[$0]) }
+}
+
+private func cells(_ contact: JSONValue, _ keys: [String]) -> [String] {
+    exportColumns.map { exportCell(contact[$0]) }
         + keys.map { key in
             var value = contact["attributes"]
             for part in key.split(separator: ".") { value = value?[String(part)] }
-            return text(value)
+            return exportCell(value)
         }
 }
 

@@ -100,6 +100,7 @@ extension ContactDraft {
         for (column, value) in texts { object[column] = JSONValue(value) }
         if let email { object["email"] = JSONValue(email) }
         if let phone { object["phone"] = JSONValue(phone) }
+        if let assignedTo { object["assigned_to"] = JSONValue(assignedTo?.description) }
         return JSONText(.object(object))
     }
 }
@@ -125,6 +126,7 @@ private func namingConflicts<T>(_ work: () throws -> T) throws -> T {
         case "email_is_unique": throw taken("email", "Another contact has this e-mail address.")
         case "phone_is_unique": throw taken("phone", "Another contact has this phone number.")
         case "external_id_is_unique": throw taken("external_id", "Another contact has this external id.")
+        case "assignee_is_a_member": throw Problem.invalid("/assigned_to", "not_a_member", "Nobody in this workspace has this id.")
         case "attributes_are_bounded": throw Problem.invalid("/attributes", "attributes_too_large", attributesTooLarge)
         default: throw error
         }

@@ -62,11 +62,11 @@ enum ContactSQL {
     static let insert = Statement<StoredContact, JSONText, [String], JSONText>(
         """
         INSERT INTO contacts AS c (workspace_id, ordinal, external_id, email, phone, name, first_name, last_name, status,
-                                   timezone, country, tags, attributes)
+                                   timezone, country, assigned_to, tags, attributes)
         SELECT current_workspace(), take_ordinals(1) + 1, n.external_id, n.email, n.phone, n.name, n.first_name,
-               n.last_name, n.status, n.timezone, n.country, $2, jsonb_strip_nulls($3::jsonb)
+               n.last_name, n.status, n.timezone, n.country, n.assigned_to, $2, jsonb_strip_nulls($3::jsonb)
           FROM json_to_record($1::json) AS n (external_id text, email text, phone text, name text, first_name text,
-                                              last_name text, status text, timezone text, country text)
+                                              last_name text, status text, timezone text, country text, assigned_to uuid)
         RETURNING contact_json(c), c.version
         """)
 
@@ -83,6 +83,7 @@ enum ContactSQL {
                status = CASE WHEN $2::jsonb ? 'status' THEN $2::jsonb ->> 'status' ELSE c.status END,
                timezone = CASE WHEN $2::jsonb ? 'timezone' THEN $2::jsonb ->> 'timezone' ELSE c.timezone END,
                country = CASE WHEN $2::jsonb ? 'country' THEN $2::jsonb ->> 'country' ELSE c.country END,
+               assigned_to = CASE WHEN $2::jsonb ? 'assigned_to' THEN ($2::jsonb ->> 'assigned_to')::uuid ELSE c.assigned_to END,
                tags = coalesce($3, c.tags),
                attributes = jsonb_strip_nulls(c.attributes || $4::jsonb),
                updated_at = now(), version = c.version + 1

@@ -13,7 +13,7 @@ struct FieldValue {
         switch source {
         case .column(let name):
             // Names of our own columns only: the parser took them from its table.
-            looseText = "c.\(name)"
+            looseText = name == "assigned_to" ? "c.assigned_to::text" : "c.\(name)"
             json = nil
         case .attribute(let keys):
             (json, looseText) = FieldValue.path("c.attributes", keys, &compiler)

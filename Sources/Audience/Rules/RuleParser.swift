@@ -17,7 +17,7 @@ public struct RuleContext: Sendable {
     /// Fields that every contact has.
     public static let builtIn: [String: FieldType] = [
         "external_id": .text, "email": .email, "phone": .phone, "name": .text, "first_name": .text, "last_name": .text,
-        "status": .text, "timezone": .text, "country": .text, "tags": .tags, "created_at": .time, "updated_at": .time,
+        "status": .text, "timezone": .text, "country": .text, "assigned_to": .text, "tags": .tags, "created_at": .time, "updated_at": .time,
         "last_contacted_at": .time,
     ]
 

@@ -4,14 +4,18 @@ internal import Synchronization
 
 /// Kills the process without any farewell when `MUSTER_CRASH_AT` names this point; `after_start:3` at the third time.
 /// In release builds this is nothing.
-@inline(__always)
-func crashPoint(_ name: StaticString) {
+@inlinable @inline(__always)
+public func crashPoint(_ name: StaticString) {
     #if DEBUG
-        if let armed = CrashPoint.armed, armed.name == name.description { armed.pass() }
+        passCrashPoint(name)
     #endif
 }
 
 #if DEBUG
+    @usableFromInline func passCrashPoint(_ name: StaticString) {
+        if let armed = CrashPoint.armed, armed.name == name.description { armed.pass() }
+    }
+
     private struct CrashPoint: Sendable {
         let name: String
         private let passes: Int
