@@ -78,7 +78,7 @@ struct Exchange {
     }
 
     private func match() throws -> (Route, [(name: String, value: String)]) {
-        switch server.router.match(request.method, request.path) {
+        switch server.router.match(request.method, parts: request.pathParts) {
         case .found(let route, let parameters): return (route, parameters)
         case .none: throw Problem.notFound("path")
         case .wrongMethod(let allowed):

@@ -7,6 +7,20 @@ public final class Request {
     public let method: String
     /// Decoded and normalised by nginx (`DOCUMENT_URI`): what routes match.
     public let path: String
+    /// The parts of `path`. A slash that was sent as %2F is a character of its part: nginx has decoded it, and only the
+    /// address as it was sent tells it from those between parts.
+    lazy var pathParts: [String] = {
+        let parts = path.split(separator: "/").map(String.init)
+        let sent = rawURI.utf8.prefix { $0 != UInt8(ascii: "?") }
+        let isEncoded = zip(sent, sent.dropFirst()).contains { $0 == UInt8(ascii: "2") && ($1 | 32) == UInt8(ascii: "f") }
+        guard isEncoded else { return parts }
+        let decoded = sent.split(separator: UInt8(ascii: "/")).map { part in
+            // Outside a query a plus is one.
+            percentDecoded(part.flatMap { $0 == UInt8(ascii: "+") ? Array("%2B".utf8) : [$0] })
+        }
+        // Where nginx did more than decode, such as going up at `..`, what it made of the path holds.
+        return decoded.flatMap { $0.split(separator: "/").map(String.init) } == parts ? decoded : parts
+    }()
     /// As the client sent it (`REQUEST_URI`): what provider signatures cover.
     public let rawURI: String
     public let rawQuery: String

@@ -51,10 +51,14 @@ struct Router: Sendable {
 
     /// - Parameter path: decoded and normalised, as nginx gives it in `DOCUMENT_URI`.
     func match(_ method: String, _ path: String) -> Match {
+        match(method, parts: path.split(separator: "/").map(String.init))
+    }
+
+    /// - Parameter parts: of the path, decoded; one may hold a slash of its own.
+    func match(_ method: String, parts: [String]) -> Match {
         var node = root
         var parameters: [(name: String, value: String)] = []
-        for part in path.split(separator: "/", omittingEmptySubsequences: true) {
-            let part = String(part)
+        for part in parts {
             if let next = node.literals[part] {
                 node = next
             } else if let (name, next) = node.parameter {

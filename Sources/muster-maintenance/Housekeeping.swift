@@ -88,6 +88,19 @@ private enum HousekeepingSQL {
             SELECT workspace_id, id FROM segment_actions WHERE created_at < now() - interval '30 days' LIMIT 5000) old
          WHERE a.workspace_id = old.workspace_id AND a.id = old.id
         """)
+    static let purgeCounts = Statement<Int>(
+        """
+        DELETE FROM rule_counts r USING (
+            SELECT workspace_id, key FROM rule_counts WHERE expires_at < now() LIMIT 5000) old
+         WHERE r.workspace_id = old.workspace_id AND r.key = old.key
+        """)
+    /// What sessions wrote long ago is seen by every count that is kept: those end within minutes.
+    static let purgeWrites = Statement<Int>(
+        """
+        DELETE FROM workspace_writes w USING (
+            SELECT workspace_id, backend FROM workspace_writes WHERE written_at < now() - interval '1 day' LIMIT 5000) old
+         WHERE w.workspace_id = old.workspace_id AND w.backend = old.backend AND w.written_at < now() - interval '1 day'
+        """)
     static let purgeRateLimits = Statement<Int>(
         """
         DELETE FROM rate_limits WHERE window_started_at < now() - interval '1 hour'
@@ -156,7 +169,9 @@ let housekeeping: [Chore] = [
             rows("idempotency_keys", HousekeepingSQL.purgeIdempotencyKeys), rows("event_dedupe_keys", HousekeepingSQL.purgeDedupeKeys),
             rows("import_chunks", HousekeepingSQL.purgeChunks), rows("import_errors", HousekeepingSQL.purgeImportErrors),
             rows("segment_action_batches", HousekeepingSQL.purgeActionBatches),
-            rows("segment_actions", HousekeepingSQL.purgeActions), rows("rate_limits", HousekeepingSQL.purgeRateLimits),
+            rows("segment_actions", HousekeepingSQL.purgeActions),
+            rows("rule_counts", HousekeepingSQL.purgeCounts), rows("workspace_writes", HousekeepingSQL.purgeWrites),
+            rows("rate_limits", HousekeepingSQL.purgeRateLimits),
             ("jobs", { try jobsChores.first { $0.name == "purge-jobs" }!.run(db).reduce(0) { $0 + $1.1 } }),
         ])
     },

@@ -35,6 +35,7 @@ import Vocabulary
             audienceRoutes, site.responder, site.owner, workspace: site.workspace,
             bodies: [
                 "POST /api/segments": ["name": "x", "rule": "x"], "POST /api/segments/import": ["name": "x", "rule": "x"],
+                "POST /api/fields/{key}/rename": ["to": "attributes.other"],
                 "POST /api/segments/{id}/actions/tag": ["add": ["x"]],
                 "POST /api/segments/{id}/actions/field": ["field": "attributes.plan", "value": "x"],
                 "POST /api/segments/{id}/diff": ["version": 1],

@@ -58,7 +58,7 @@ public final class TestResponder: Sendable {
     ) throws -> TestAnswer {
         let parts = target.split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
         var parameters = [
-            ("REQUEST_METHOD", method), ("REQUEST_URI", target), ("DOCUMENT_URI", String(parts[0])),
+            ("REQUEST_METHOD", method), ("REQUEST_URI", target), ("DOCUMENT_URI", decoded(parts[0])),
             ("QUERY_STRING", parts.count > 1 ? String(parts[1]) : ""), ("REMOTE_ADDR", "127.0.0.1"),
             ("CONTENT_TYPE", contentType ?? ""), ("CONTENT_LENGTH", body.isEmpty && announced == nil ? "" : "\(announced ?? body.count)"),
         ]
@@ -74,6 +74,21 @@ public final class TestResponder: Sendable {
         _ method: String, _ target: String, token: String? = nil, headers: [(String, String)] = [], json: JSONValue
     ) throws -> TestAnswer {
         try send(method, target, token: token, headers: headers, contentType: "application/json", body: Array(json.text.utf8))
+    }
+
+    /// A path as nginx hands it over.
+    private func decoded(_ path: Substring) -> String {
+        var bytes: [UInt8] = []
+        var rest = path.utf8[...]
+        while let byte = rest.popFirst() {
+            if byte == UInt8(ascii: "%"), let code = UInt8(String(rest.prefix(2)) ?? "", radix: 16), rest.count >= 2 {
+                bytes.append(code)
+                rest = rest.dropFirst(2)
+            } else {
+                bytes.append(byte)
+            }
+        }
+        return String(decoding: bytes, as: UTF8.self)
     }
 
     // MARK: FastCGI 1.0, sections 3 and 5

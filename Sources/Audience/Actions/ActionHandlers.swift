@@ -71,7 +71,7 @@ func exportMembers(_ call: Call) throws -> Response {
 private func start(_ kind: ActionKind, _ call: Call, _ parameters: (Connection) throws -> JSONObject) throws -> Response {
     let segment: SegmentID = try call.pathID("id")
     return try call.transaction { db in
-        guard try db.first(SegmentSQL.read, segment) != nil else { throw Problem.notFound("segment") }
+        try db.segment(segment, for: .use).refuseArchived()
         let action = try db.one(ActionSQL.insert, segment, kind.rawValue, .object(try parameters(db)), call.actor.user)
         let job = try db.enqueue("act_on_segment", payload: ["action_id": .string(action.description)], by: call.actor.user)
         try db.run(ActionSQL.begin, action, job)
@@ -89,21 +89,30 @@ func listActions(_ call: Call) throws -> Response {
     let paging = try call.paging()
     let (at, id) = try paging.newestFirst(SegmentActionID.self)
     return try call.read { db in
-        guard try db.first(SegmentSQL.read, segment) != nil else { throw Problem.notFound("segment") }
+        _ = try db.segment(segment, for: .view)
         return try call.page(ActionSQL.page, paging, segment, at, id, paging.fetchLimit)
     }
 }
 
 func readAction(_ call: Call) throws -> Response {
     let id: SegmentActionID = try call.pathID("id")
-    guard let action = try call.read({ db in try db.first(ActionSQL.json, id) }) else { throw Problem.notFound("segment action") }
-    return .json(action)
+    return try call.read { db in
+        try check(id, for: .view, db)
+        return .json(try db.one(ActionSQL.json, id))
+    }
+}
+
+/// Whoever may do this with a segment may do it with what was done to it. One that is gone hides nothing any more.
+private func check(_ id: SegmentActionID, for wanted: SegmentPermission, _ db: Connection) throws {
+    guard let segment = try db.first(ActionSQL.segment, id) else { throw Problem.notFound("segment action") }
+    if try db.first(ActionSQL.segmentState, segment) != nil { _ = try db.segment(segment, for: wanted) }
 }
 
 func undoAction(_ call: Call) throws -> Response {
     let id: SegmentActionID = try call.pathID("id")
     return try call.transaction { db in
-        guard let action = try db.first(ActionSQL.lock, id) else { throw Problem.notFound("segment action") }
+        try check(id, for: .use, db)
+        let action = try db.one(ActionSQL.lock, id)
         if action.isOpen { throw Problem.conflict("segment_action_running", "It has not ended; cancel its job first.") }
         if action.isUndone { throw Problem.conflict("already_undone", "It was undone already.") }
         if action.isTooOld { throw Problem.conflict("too_late_to_undo", "What it changed was kept for 7 days.") }
@@ -119,7 +128,11 @@ func undoAction(_ call: Call) throws -> Response {
 /// Says who may; nginx then sends the file, with ranges if they are asked for.
 func downloadExport(_ call: Call) throws -> Response {
     let id: SegmentActionID = try call.pathID("id")
-    guard let export = try call.read({ db in try db.first(ActionSQL.export, id) }) else { throw Problem.notFound("export") }
+    let found = try call.read { db in
+        try check(id, for: .view, db)
+        return try db.first(ActionSQL.export, id)
+    }
+    guard let export = found else { throw Problem.notFound("export") }
     guard let until = export.until else {
         throw Problem.conflict("export_not_ready", "The file is not finished; its job says how far it is, or why it ended.")
     }

@@ -18,6 +18,10 @@ enum ActionSQL {
         """
         SELECT segment_action_json(a) FROM segment_actions a WHERE a.workspace_id = current_workspace() AND a.id = $1
         """)
+    static let segment = Statement<SegmentID, SegmentActionID>(
+        """
+        SELECT segment_id FROM segment_actions WHERE workspace_id = current_workspace() AND id = $1
+        """)
     static let page = Statement<PageRow, SegmentID, TimestampText, SegmentActionID, Int>(
         """
         SELECT segment_action_json(a), a.created_at, a.id FROM segment_actions a

@@ -21,7 +21,8 @@ enum FieldSQL {
                                  'label', l.label, 'first_seen_at', rfc3339(l.first_seen_at), 'version', l.version,
                                  'examples', (SELECT coalesce(json_agg(e.value), '[]') FROM (
                                      SELECT DISTINCT r.contact #> string_to_array(l.key, '.') AS value FROM recent r
-                                      WHERE r.contact #>> string_to_array(l.key, '.') <> '' ORDER BY 1 LIMIT 3) e)),
+                                      WHERE r.contact #>> string_to_array(l.key, '.') <> '' ORDER BY 1 LIMIT 3) e),
+                                 'statistics', field_statistics_json(l.key, ARRAY(SELECT r.contact FROM recent r))),
                l.rank, l.key
           FROM listed l ORDER BY l.rank, l.key
         """)
@@ -34,9 +35,16 @@ enum FieldSQL {
               FROM unnest($1::text[], $2::text[]) AS b (key, type) WHERE b.key = $3
             UNION ALL
             SELECT f.key, f.type, false, f.is_declared, f.label, f.version, f.first_seen_at
-              FROM fields f WHERE f.workspace_id = current_workspace() AND f.key = $3)
+              FROM fields f WHERE f.workspace_id = current_workspace() AND f.key = $3),
+        recent AS MATERIALIZED (
+            SELECT to_jsonb(c) AS contact FROM contacts c WHERE c.workspace_id = current_workspace()
+             ORDER BY c.created_at DESC, c.id DESC LIMIT 200)
         SELECT json_build_object('key', k.key, 'type', k.type, 'built_in', k.is_built_in, 'declared', k.is_declared,
-                                 'label', k.label, 'first_seen_at', rfc3339(k.first_seen_at), 'version', k.version) AS json,
+                                 'label', k.label, 'first_seen_at', rfc3339(k.first_seen_at), 'version', k.version,
+                                 'examples', (SELECT coalesce(json_agg(e.value), '[]') FROM (
+                                     SELECT DISTINCT r.contact #> string_to_array(k.key, '.') AS value FROM recent r
+                                      WHERE r.contact #>> string_to_array(k.key, '.') <> '' ORDER BY 1 LIMIT 3) e),
+                                 'statistics', field_statistics_json(k.key, ARRAY(SELECT r.contact FROM recent r))) AS json,
                k.version
           FROM known k
         """)

@@ -65,17 +65,9 @@ struct SegmentChange: BodyDecodable {
     }
 }
 
-struct PreviewRequest: BodyDecodable {
-    let rule: JSONValue
-    static let schema: Schema = .object([
-        .required("rule", .described(.any, "The rule language, version 1, or its flat form", example: exampleRule), "Who is counted")
-    ])
-    init(_ body: JSONObject) throws { rule = body["rule"]! }
-}
-
 private let noteSchema = Schema.nullable(.string(max: 500))
 
-private let exampleRule: JSONValue = [
+let exampleRule: JSONValue = [
     "version": 1,
     "match": [
         "all": [

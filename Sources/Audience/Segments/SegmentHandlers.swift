@@ -80,42 +80,6 @@ func deleteSegment(_ call: Call) throws -> Response {
     return .noContent
 }
 
-func previewRule(_ call: Call) throws -> Response {
-    let request = try call.body(PreviewRequest.self)
-    return try preview(call) { db in
-        try SegmentReferences.check(request.rule, db)
-        return request.rule
-    }
-}
-
-func previewSegment(_ call: Call) throws -> Response {
-    let id: SegmentID = try call.pathID("id")
-    return try preview(call) { db in try db.segment(id, for: .view).rule }
-}
-
-func preview(_ call: Call, _ rule: (Connection) throws -> JSONValue) throws -> Response {
-    try call.read(timeoutSeconds: 15) { db in
-        let started = Instant.now()
-        let rule = try RuleLibrary.compile(try rule(db), db)
-        _ = try db.one(SegmentSQL.planByValues)
-        let counting = Instant.now()
-        let count: [Int] = try db.dynamic(SegmentSQL.count(rule), rule.values)
-        let counted = Instant.now()
-        let reachable: [Reachable] = count == [0] ? [] : try db.dynamic(SegmentSQL.reachable(rule), rule.values)
-        let sample: [JSONValue] = count == [0] ? [] : try db.dynamic(SegmentSQL.sample(rule), rule.values)
-        return .json([
-            "count": JSONValue(count[0]), "exact": true, "as_of": .string(rule.asOf.description),
-            "reachable": ["sms": JSONValue(reachable.first?.sms ?? 0), "email": JSONValue(reachable.first?.email ?? 0)],
-            "sample": .array(sample), "count_ms": milliseconds(from: counting, to: counted),
-            "took_ms": milliseconds(from: started, to: .now()),
-        ])
-    }
-}
-
-func milliseconds(from start: Instant, to end: Instant) -> JSONValue {
-    .real(Double(end.microseconds - start.microseconds) / 1000)
-}
-
 func calculateSegment(_ call: Call) throws -> Response {
     let id: SegmentID = try call.pathID("id")
     let job = try call.transaction { db in

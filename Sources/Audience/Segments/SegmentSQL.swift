@@ -274,8 +274,10 @@ enum SegmentSQL {
         """
     }
 
+    static func ids(_ rule: CompiledRule) -> String { "SELECT c.id FROM contacts c WHERE \(rule.predicate) ORDER BY c.id" }
+
     static func sample(_ rule: CompiledRule) -> String {
-        "SELECT contact_json(c) FROM contacts c WHERE \(rule.predicate) ORDER BY c.id LIMIT 10"
+        "SELECT c.id FROM contacts c WHERE \(rule.predicate) ORDER BY c.id LIMIT 10"
     }
 }
 

@@ -7,7 +7,7 @@ import Vocabulary
 
 @Suite(.serialized) struct ActionResumeTests {
     /// More than two batches.
-    private let contacts = 4500
+    private let contacts = 4100
 
     @Test(arguments: ["before_action_commit:2", "after_action_batch:1", "after_action_batch:3"])
     func `a worker that dies acts on nobody twice and forgets nobody`(point: String) throws {

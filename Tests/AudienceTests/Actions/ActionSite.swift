@@ -75,7 +75,7 @@ struct ActionSite {
         process.standardInput = FileHandle.nullDevice
         try process.run()
         // A point that is never reached fails the test instead of hanging it.
-        DispatchQueue.global().asyncAfter(deadline: .now() + 30) { if process.isRunning { process.terminate() } }
+        DispatchQueue.global().asyncAfter(deadline: .now() + 150) { if process.isRunning { process.terminate() } }
         process.waitUntilExit()
         #expect(process.terminationReason == .uncaughtSignal && process.terminationStatus == SIGKILL, "it did not reach \(point)")
         try requeue()

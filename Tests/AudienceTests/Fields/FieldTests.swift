@@ -50,7 +50,7 @@ import Testing
             #expect(try site.send("DELETE", "/api/fields/attributes.zip").status == 204)
             #expect(try types(site)["attributes.zip"] == "number")
             // Declared before any value was seen, and forgotten without a trace.
-            #expect(try site.send("PUT", "/api/fields/attributes.later", json: ["type": "date"]).status == 200)
+            #expect(try site.send("PUT", "/api/fields/attributes.later", json: ["type": "date"]).status == 201)
             #expect(try site.send("DELETE", "/api/fields/attributes.later").status == 204)
             #expect(try site.send("GET", "/api/fields/attributes.later").status == 404)
         }

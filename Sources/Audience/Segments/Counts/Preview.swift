@@ -1,0 +1,98 @@
+// Who a rule finds, now: counted, taken from a count that still holds, or estimated.
+internal import JSON
+internal import PostgreSQL
+internal import Vocabulary
+internal import Web
+
+/// How a rule is counted.
+enum CountMode: String {
+    case exact, estimate
+}
+
+struct PreviewRequest: BodyDecodable {
+    let rule: JSONValue
+    let mode: CountMode
+    /// Count again, even where a count that was made before still holds.
+    let isFresh: Bool
+    static let schema: Schema = .object([
+        .required("rule", .described(.any, "The rule language, version 1, or its flat form", example: exampleRule), "Who is counted"),
+        .optional("mode", .string(oneOf: ["exact", "estimate"]), "exact when absent; estimate tells its error"),
+        .optional("fresh", .boolean, "Count again although a count that was made before still holds; false when absent"),
+    ])
+    init(_ body: JSONObject) throws {
+        rule = body["rule"]!
+        mode = body.optionalString("mode").flatMap(CountMode.init(rawValue:)) ?? .exact
+        isFresh = body.bool("fresh")
+    }
+
+    static let query: [QueryParameter] = [
+        QueryParameter("mode", .string(oneOf: ["exact", "estimate"]), "exact when absent; estimate tells its error")
+    ]
+}
+
+func previewRule(_ call: Call) throws -> Response {
+    let request = try call.body(PreviewRequest.self)
+    return try preview(call, request.mode, isFresh: request.isFresh) { db in
+        try SegmentReferences.check(request.rule, db)
+        return request.rule
+    }
+}
+
+func previewSegment(_ call: Call) throws -> Response {
+    let id: SegmentID = try call.pathID("id")
+    let mode = call.query("mode").flatMap(CountMode.init(rawValue:)) ?? .exact
+    return try preview(call, mode) { db in try db.segment(id, for: .view).rule }
+}
+
+/// - Parameter rule: read in the open transaction; it says who may ask.
+func preview(
+    _ call: Call, _ mode: CountMode = .exact, isFresh: Bool = false, _ rule: (Connection) throws -> JSONValue
+) throws -> Response {
+    try call.read(timeoutSeconds: 15) { db in
+        let started = Instant.now()
+        // Before anything is read: what commits from here on makes the count an old one.
+        let snapshot = try db.one(CountSQL.snapshot)
+        let (rule, scope) = try RuleLibrary.read(try rule(db), db)
+        let key = "\(mode.rawValue) \(rule.json.text)"
+        let counting = Instant.now()
+        let kept = isFresh ? nil : try db.first(CountSQL.stillHolds, key)
+        let count: RuleCount
+        if let kept {
+            count = kept
+        } else {
+            _ = try db.one(SegmentSQL.planByValues)
+            let places = mode == .estimate ? try db.first(CountSQL.places) ?? 0 : 0
+            count =
+                try places > Estimate.smallest
+                ? Estimate.count(rule, scope, places: places, db) : exactly(RuleCompiler.compile(rule, scope), db)
+            try db.run(CountSQL.keep, key, count.answer, count.asOf, snapshot, rule.dependencies.secondsOfCount)
+            try db.run(CountSQL.forget)
+        }
+        let counted = Instant.now()
+        var answer = count.answer.object ?? [:]
+        let sample = answer.removeValue(forKey: "sample_ids").map { JSONObject(dictionaryLiteral: ("ids", $0)).strings("ids") } ?? []
+        answer["as_of"] = .string(count.asOf.description)
+        answer["cached"] = .bool(kept != nil)
+        answer["sample"] = .array(sample.isEmpty ? [] : try db.all(CountSQL.contacts, sample.compactMap { ContactID($0) }))
+        answer["count_ms"] = milliseconds(from: counting, to: counted)
+        answer["took_ms"] = milliseconds(from: started, to: .now())
+        return .json(.object(answer))
+    }
+}
+
+private func exactly(_ rule: CompiledRule, _ db: Connection) throws -> RuleCount {
+    let count: [Int] = try db.dynamic(SegmentSQL.count(rule), rule.values)
+    let reachable: [Reachable] = count == [0] ? [] : try db.dynamic(SegmentSQL.reachable(rule), rule.values)
+    let sample: [ContactID] = count == [0] ? [] : try db.dynamic(SegmentSQL.sample(rule), rule.values)
+    return RuleCount(
+        asOf: rule.asOf,
+        answer: [
+            "count": JSONValue(count[0]), "exact": true,
+            "reachable": ["sms": JSONValue(reachable.first?.sms ?? 0), "email": JSONValue(reachable.first?.email ?? 0)],
+            "sample_ids": .array(sample.map { .string($0.description) }),
+        ])
+}
+
+func milliseconds(from start: Instant, to end: Instant) -> JSONValue {
+    .real(Double(end.microseconds - start.microseconds) / 1000)
+}
