@@ -2,7 +2,7 @@
 
 SCALE=0.05 makes everything smaller. The world is made once per run, and taken down at its end.
 """
-import http.client, json, os, pathlib, random, statistics, subprocess, sys, threading, time
+import concurrent.futures, http.client, json, os, pathlib, random, statistics, subprocess, sys, threading, time
 
 from bench_tools import ENV, ROOT, ROUNDS, RUN, URL, call, conninfo, finish, new_workspace, psql, report
 
@@ -20,9 +20,8 @@ class World:
         started = time.time()
         self.workspace, self.token, _ = new_workspace("segments")
         self.others, self.others_token, _ = new_workspace("neighbours")
-        # Without triggers: nothing here is a change that anybody waits for. Ids ascend, as they do in life.
-        psql(f"""
-            SET session_replication_role = replica;
+        # Ids ascend, as they do in life.
+        contacts = f"""
             SELECT setseed(0.5);
             INSERT INTO contacts (workspace_id, id, ordinal, external_id, email, phone, name, status, country, tags, attributes, created_at)
             SELECT '{self.workspace}', {contact_id('n')}, n, 'C' || n, 'c' || n || '@example' || n % 7 || '.com', '+1202' || 1000000 + n,
@@ -47,11 +46,6 @@ class World:
                 ('newsletter', 'boolean'), ('birthday', 'date'), ('renewal', 'date'), ('lead_source', 'text'), ('age', 'number'),
                 ('language', 'text'), ('industry', 'text'), ('company', 'text'), ('note', 'text'), ('score', 'number'), ('zip', 'text'),
                 ('orders_total', 'number'), ('probe', 'text')) v (k, t);
-            INSERT INTO events (workspace_id, id, contact_id, name, occurred_at, properties)
-            SELECT '{self.workspace}', {contact_id('n * 16 + k')}, {contact_id('n')}, (ARRAY['visit', 'order', 'visit', 'click', 'reply'])[1 + k % 5],
-                   now() - interval '1 hour' * ((n * 7919 + k * 104729) % 1080) - interval '30 minutes',
-                   jsonb_build_object('amount', (n * 31 + k * 17) % 500, 'channel', (ARRAY['web', 'app'])[1 + (n + k) % 2])
-              FROM generate_series(1, {CONTACTS}) n CROSS JOIN LATERAL generate_series(1, n % 11) k;
             INSERT INTO lists (workspace_id, name) VALUES ('{self.workspace}', 'Tenth');
             INSERT INTO list_members (workspace_id, list_id, contact_id)
             SELECT l.workspace_id, l.id, {contact_id('n')} FROM lists l, generate_series(10, {CONTACTS}, 10) n WHERE l.workspace_id = '{self.workspace}';
@@ -61,7 +55,19 @@ class World:
             INSERT INTO contacts (workspace_id, id, ordinal, email) SELECT '{self.others}', {contact_id('n')}, n, 'o' || n || '@example.com'
               FROM generate_series(1, 1000) n;
             INSERT INTO contact_ordinals VALUES ('{self.others}', 1000);
-            """, "postgres")
+            """
+        def events(part):
+            return f"""
+            INSERT INTO events (workspace_id, id, contact_id, name, occurred_at, properties)
+            SELECT '{self.workspace}', {contact_id('n * 16 + k')}, {contact_id('n')}, (ARRAY['visit', 'order', 'visit', 'click', 'reply'])[1 + k % 5],
+                   now() - interval '1 hour' * ((n::bigint * 7919 + k * 104729) % 1080) - interval '30 minutes',
+                   jsonb_build_object('amount', (n * 31 + k * 17) % 500, 'channel', (ARRAY['web', 'app'])[1 + (n + k) % 2])
+              FROM generate_series(1 + {part} * {CONTACTS} / 2, ({part} + 1) * {CONTACTS} / 2) n CROSS JOIN LATERAL generate_series(1, n % 11) k;
+            """
+        # Without triggers: nothing here is a change that anybody waits for.
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            list(pool.map(lambda sql: psql("SET session_replication_role = replica; SET synchronous_commit = off;" + sql, "postgres"),
+                          [contacts, events(0), events(1)]))
         psql("VACUUM (ANALYZE) contacts, events, list_members, consents", "postgres")
         self.list = psql(f"SELECT id FROM lists WHERE workspace_id = '{self.workspace}'")
         self.base = self.save("Base", {"field": "attributes.points", "op": "at_least", "value": 700})
