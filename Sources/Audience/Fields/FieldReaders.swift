@@ -8,7 +8,8 @@ private enum ReaderSQL {
     /// Inputs name attributes by their key on the top level.
     static let readers = Statement<FieldReader, String>(
         """
-        SELECT s.id, s.name, s.rule FROM segment_inputs i
+        SELECT s.id, segment_label(s) AS name, s.rule, segment_access(s) > 0 AS is_visible, s.archived_at IS NOT NULL AS is_archived
+          FROM segment_inputs i
           JOIN segments s ON s.workspace_id = i.workspace_id AND s.id = i.segment_id
          WHERE i.workspace_id = current_workspace()
            AND i.input = split_part($1, '.', 1) || '.' || split_part($1, '.', 2)
@@ -19,12 +20,17 @@ private enum ReaderSQL {
 /// A segment that reads a field.
 struct FieldReader: RowDecodable {
     let id: SegmentID
+    /// For whoever asks; one that is not shared with them has none.
     let name: String
     let rule: JSONValue
+    let isVisible: Bool
+    let isArchived: Bool
     init(_ row: borrowing Row) throws(PostgresError) {
         id = try row["id"]
         name = try row["name"]
         rule = try row["rule"]
+        isVisible = try row["is_visible"]
+        isArchived = try row["is_archived"]
     }
 }
 
@@ -62,15 +68,15 @@ struct FieldReaders {
         .array(
             segments.map {
                 [
-                    "id": .string($0.id.description), "name": .string($0.name), "valid": .bool(problems[$0.id] == nil),
-                    "problem": JSONValue(problems[$0.id]),
+                    "id": JSONValue($0.isVisible ? $0.id.description : nil), "name": .string($0.name),
+                    "valid": .bool(problems[$0.id] == nil), "problem": JSONValue($0.isVisible ? problems[$0.id] : nil),
                 ]
             })
     }
 
     /// One that is no rule any more fails its calculation, which says so, and keeps its members.
     func recalculate(_ db: Connection, by user: UserID?) throws {
-        for segment in segments {
+        for segment in segments where !segment.isArchived {
             try db.enqueue("calculate_segment", payload: ["segment_id": .string(segment.id.description)], by: user)
         }
     }

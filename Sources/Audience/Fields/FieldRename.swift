@@ -128,7 +128,10 @@ private func rename(_ from: String, _ to: String, _ context: JobContext) throws 
         let readers = try FieldReaders(of: from, db)
         // No calculation may look at the contacts by the old rule once they have the new name.
         for segment in readers.segments.map(\.id).sorted() { _ = try db.one(SegmentSQL.lockCalculation, segment) }
-        do { try checkUse(of: from, readers, db) } catch let problem as Problem { throw JobFailure(problem.code, problem.detail) }
+        do { try checkUse(of: from, readers, db) } catch let problem as Problem {
+            // Names are for whoever may see them: asking again tells them.
+            throw JobFailure(problem.code, "Meanwhile a text or a rule uses it that cannot follow.")
+        }
         var after = ContactID(UUID(high: 0, low: 0))
         var (moved, refused) = (0, 0)
         while true {
@@ -153,7 +156,7 @@ private func rename(_ from: String, _ to: String, _ context: JobContext) throws 
             _ = try db.one(SegmentVersionSQL.keep, segment.id, "The field \(from) is now called \(to).")
         }
         crashPoint("before_rename_commit")
-        return ["from": .string(from), "to": .string(to), "contacts": JSONValue(moved), "segments": readers.json]
+        return ["from": .string(from), "to": .string(to), "contacts": JSONValue(moved), "segments": JSONValue(readers.segments.count)]
     }
     try context.refreshStatistics(of: ["contacts"], afterWriting: result["contacts"]?.integer ?? 0)
     return result

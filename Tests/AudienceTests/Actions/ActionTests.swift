@@ -149,6 +149,35 @@ extension JSONValue {
         }
     }
 
+    @Test func `who may not use a segment does nothing to it, and gets nothing of it`() throws {
+        try withActions { actions throws in
+            let site = actions.site
+            _ = try site.add(["attributes": ["plan": "gold"]])
+            let (viewer, stranger) = (
+                try site.owner.createUser("manager", in: site.workspace), try site.owner.createUser("manager", in: site.workspace)
+            )
+            let segment = try site.segment("Gold", ["field": "attributes.plan", "op": "is", "value": "gold"])
+            #expect(try site.send("PUT", segment + "/shares", json: ["sharing": "restricted"]).status == 200)
+            #expect(try site.send("PUT", segment + "/shares/\(viewer.id)", json: ["permission": "view"]).status == 200)
+            let action = try actions.act(segment, "export", [:])
+            let path = "/api/segment-actions/\(action["id"]?.string ?? "")"
+            for (user, use, view) in [(viewer, 403, 200), (stranger, 404, 404)] {
+                #expect(try actions.send("POST", segment + "/actions/tag", json: ["add": ["x"]], as: user.token).status == use)
+                #expect(try actions.send("POST", path + "/undo", as: user.token).status == use)
+                for target in [path, path + "/download", segment + "/actions"] {
+                    #expect(try actions.send("GET", target, as: user.token).status == view, "\(target)")
+                }
+            }
+            // A field that it reads is retyped without telling a name.
+            let put = try actions.send("PUT", "/api/fields/attributes.plan?dry_run=true", json: ["type": "number"], as: stranger.token)
+            let affected = put.json["segments_affected"]?.array?.first
+            #expect(
+                affected?["id"] == .null && affected?["name"] == "(not shared with you)" && affected?["problem"] == .null, "\(put.text)")
+            #expect(try site.send("POST", segment + "/archive").status < 300)
+            #expect(try actions.send("POST", segment + "/actions/tag", json: ["add": ["x"]]).code == "segment_archived")
+        }
+    }
+
     @Test func `nobody in a segment is nothing to do, and says so`() throws {
         try withActions { actions throws in
             let segment = try actions.site.segment("Nobody", ["any": []])
