@@ -237,7 +237,7 @@ def take_down():
 # MARK: what is measured
 
 def preview(rule):
-    return call("POST", "/api/segments/preview", world().token, {"rule": {"version": 1, "match": rule}})
+    return call("POST", "/api/segments/preview", world().token, {"rule": {"version": 1, "match": rule}, "fresh": True})
 
 
 def count(condition):
