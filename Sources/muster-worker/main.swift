@@ -4,4 +4,4 @@ import Messaging
 
 runWorker(
     handlers: importJobs + fieldJobs + segmentJobs + segmentActionJobs + scoreJobs + messagingJobs,
-    loops: sendingLoops + deliveryLoops + segmentLoops + exportLoops)
+    loops: sendingLoops + deliveryLoops + segmentLoops + alertLoops + exportLoops)

@@ -41,7 +41,7 @@ enum AlertSQL {
     static let arm = Statement<Int, SegmentID, UUID>(
         """
         UPDATE segment_alerts a SET is_armed = NOT j.holds
-          FROM judged_segment_alerts($1) j
+          FROM judged_segment_alerts($1, ARRAY[$2::uuid]) j
          WHERE a.workspace_id = current_workspace() AND a.id = $2 AND j.id = a.id
         """)
 

@@ -1,4 +1,5 @@
 // Alerts: told once when it begins, armed again when it has ended.
+@testable import Audience
 import JSON
 import PostgreSQL
 import TestSupport
@@ -61,6 +62,13 @@ private func checkAlerts(_ path: String, _ database: TestDatabase, _ workspace: 
             try site.send("POST", path + "/alerts", json: ["kind": "below", "threshold": 2])
             for contact in contacts[..<2] { #expect(try site.send("DELETE", "/api/contacts/\(contact)").status == 204) }
             #expect(try told() == ["above 3", "below 1"])
+            // Of a day before nothing is known; of one that had three, the worker finds it when it looks.
+            let worker = try site.database.connect(as: .worker)
+            try ShareAlerts.round(worker)
+            #expect(try told() == ["above 3", "below 1"])
+            try site.owner.execute("UPDATE segment_changes SET occurred_at = now() - interval '2 days' WHERE change = 'entered'")
+            for _ in 0..<2 { try ShareAlerts.round(worker) }
+            #expect(try told() == ["above 3", "below 1", "changes_by 1"])
         }
     }
 
