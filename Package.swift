@@ -81,7 +81,8 @@ let package = Package(
         tests("WebTests", ["Web", "Secrets"]),
         tests("JobsTests", ["Jobs"]),
         tests("AccountsTests", ["Accounts"]),
-        tests("AudienceTests", ["Audience"]),
+        .target(name: "RuleInput", dependencies: ["Audience"], path: "Tests/RuleInput"),
+        tests("AudienceTests", ["Audience", "RuleInput"], data: ["Rules/Corpus"]),
         tests("MessagingTests", ["Messaging"], data: ["Resources"]),
         tests("AnalyticsTests", ["Analytics"]),
         tests("SystemTests", ["Accounts", "Audience", "Messaging", "Analytics", "FastCGI"]),
@@ -89,3 +90,11 @@ let package = Package(
     swiftLanguageModes: [.v6],
     cxxLanguageStandard: .cxx17
 )
+
+// Only for `make fuzz`: it links with libFuzzer, which wants everything built for it.
+if Context.environment["MUSTER_FUZZ"] != nil {
+    package.targets += [
+        .systemLibrary(name: "CFuzzer", path: "Tests/CFuzzer"),
+        .executableTarget(name: "rule-fuzz", dependencies: ["CFuzzer", "RuleInput"], path: "Tests/RuleFuzz", exclude: ["rules.dict"]),
+    ]
+}

@@ -30,6 +30,8 @@ import Testing
     }
 
     private func operations() throws -> [(method: String, path: String)] {
+        // PostgreSQL first: started meanwhile, it would inherit the pipe, whose end then never comes.
+        try withDatabase { _ in }
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath().deletingLastPathComponent()
             .appendingPathComponent("muster")

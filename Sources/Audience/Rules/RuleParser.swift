@@ -85,6 +85,11 @@ public struct RuleParser {
             faults.add(pointer, "too_many_nodes", "A rule has at most \(RuleLimits.nodes) nodes; this has \(nodes).")
         }
         let stored: JSONObject = ["version": 1, "timezone": object["timezone"] ?? "workspace", "match": canonical(match)]
+        // It is read again from what is stored, which NFC may have made longer.
+        let storedSize = JSONValue.object(stored).text.utf8.count
+        if storedSize > RuleLimits.bytes {
+            faults.add(pointer, "rule_too_large", "A rule has at most \(RuleLimits.bytes) bytes; as it is stored this has \(storedSize).")
+        }
         return Rule(json: .object(stored), zone: zone, match: node, dependencies: dependencies)
     }
 
@@ -100,6 +105,8 @@ public struct RuleParser {
     /// `{"conditions":[{"field","operator","value"}…],"match":"all"|"any"}` as a tree. Faults are told where they stand.
     private mutating func flat(_ object: JSONObject, _ pointer: String) -> (JSONValue, Node) {
         onlyMembers(object, ["version", "timezone", "conditions", "match"], pointer)
+        // The tree has one node above them.
+        nodes += 1
         let match = object["match"] ?? "all"
         if match != "all", match != "any" { faults.add(pointer + "/match", "not_one_of", "Expected all or any.") }
         guard let conditions = object["conditions"]?.array else {

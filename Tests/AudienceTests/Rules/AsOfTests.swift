@@ -41,8 +41,10 @@ private enum PastSQL {
             let rules: [JSONValue] =
                 (0..<25).map { _ in dice.rule() }
                 + ([
-                    ["consent": "sms", "state": "opted_in"], ["consent": "sms", "state": "unknown"], ["segment": .string(segment.description)],
-                    ["event": "bought", "count": ["at_least": 2]], ["not": ["event": "bought", "which": "last", "where": ["field": "n", "op": "is", "value": 1]]],
+                    ["consent": "sms", "state": "opted_in"], ["consent": "sms", "state": "unknown"],
+                    ["segment": .string(segment.description)],
+                    ["event": "bought", "count": ["at_least": 2]],
+                    ["not": ["event": "bought", "which": "last", "where": ["field": "n", "op": "is", "value": 1]]],
                     ["aggregate": "sum", "of": "n", "event": "bought", "op": "at_least", "value": 2],
                     ["segment": .string(segment.description), "was": true, "within": ["last": "1d"]],
                     ["field": "status", "was": "New", "within": ["last": "1d"]], ["field": "status", "changed": ["last": "1d"]],
@@ -56,7 +58,8 @@ private enum PastSQL {
             func found(_ rule: Rule, _ now: Instant, isPast: Bool) throws -> [String] {
                 let compiled = RuleCompiler.compile(
                     rule, RuleScope(workspace: world.workspace, zone: world.zone, now: now, isPast: isPast))
-                return try world.db.dynamic("SELECT c.name FROM \(compiled.relation) WHERE \(compiled.predicate) ORDER BY 1", compiled.values)
+                return try world.db.dynamic(
+                    "SELECT c.name FROM \(compiled.relation) WHERE \(compiled.predicate) ORDER BY 1", compiled.values)
             }
             var then: [(instant: Instant, found: [[String]])] = []
             for _ in 0..<10 {

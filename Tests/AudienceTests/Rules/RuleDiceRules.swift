@@ -133,7 +133,8 @@ extension RuleDice {
 
     private mutating func engagementLeaf() -> JSONValue {
         var leaf: JSONObject = [
-            "campaign": .string(campaigns.isEmpty || chance(40) ? "*" : pick(campaigns)), "did": .string(pick(EngagementLeaf.Deed.allCases).rawValue),
+            "campaign": .string(campaigns.isEmpty || chance(40) ? "*" : pick(campaigns)),
+            "did": .string(pick(EngagementLeaf.Deed.allCases).rawValue),
         ]
         if chance(60) { leaf["within"] = window() }
         return .object(leaf)

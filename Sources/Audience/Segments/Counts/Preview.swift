@@ -48,7 +48,13 @@ func previewSegment(_ call: Call) throws -> Response {
 func preview(
     _ call: Call, _ mode: CountMode = .exact, isFresh: Bool = false, _ rule: (Connection) throws -> JSONValue
 ) throws -> Response {
-    try call.read(timeoutSeconds: 15) { db in
+    try withinPreviewTime { try answer(call, mode, isFresh: isFresh, rule) }
+}
+
+private func answer(
+    _ call: Call, _ mode: CountMode, isFresh: Bool, _ rule: (Connection) throws -> JSONValue
+) throws -> Response {
+    try call.read(timeoutSeconds: previewSeconds) { db in
         let started = Instant.now()
         // Before anything is read: what commits from here on makes the count an old one.
         let snapshot = try db.one(CountSQL.snapshot)
