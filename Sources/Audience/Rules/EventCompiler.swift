@@ -1,8 +1,8 @@
 // What contacts did, in SQL. Always a question about the existence of rows, so that nobody without events is lost:
 // where none would do, the question is whether there is a wrong number of them.
 //
-// EXISTS over a grouped subselect becomes one hash join for all contacts, or an index scan for one; it can never
-// become the nested scan that a large NOT IN ends as.
+// EXISTS becomes one hash join for all contacts, or an index scan for one. A grouped subselect is hashed; RuleLibrary
+// gives the memory, because beyond it a large IN would end as a nested scan.
 internal import PostgreSQL
 
 extension RuleCompiler {
@@ -69,11 +69,10 @@ extension RuleCompiler {
         }
     }
 
+    /// Those of the group are hashed once. Not as a join: where the planner expects few contacts to be left of the other
+    /// conditions, it would go through the whole group again for each that is. IS TRUE keeps it from making a join.
     private func group(_ source: String, having condition: String) -> String {
-        """
-        EXISTS (SELECT FROM (SELECT e.contact_id FROM \(source) GROUP BY e.contact_id HAVING \(condition)) g \
-        WHERE g.contact_id = c.id)
-        """
+        "((c.id IN (SELECT e.contact_id FROM \(source) GROUP BY e.contact_id HAVING \(condition))) IS TRUE)"
     }
 
     /// `events e WHERE …`, to which AND can be added.

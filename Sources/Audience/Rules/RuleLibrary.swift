@@ -4,12 +4,13 @@ public import PostgreSQL
 internal import Vocabulary
 
 private enum RuleSQL {
-    /// Of what the rule mentions, what exists; and the workspace's zone and the clock.
+    /// Of what the rule mentions, what exists; and the workspace's zone and the clock. Until the transaction ends, a hash
+    /// table may hold millions of contacts (64 MB): a compiled rule hashes whoever has so many events.
     static let mentioned = Statement<Mention, [String], [UUID], [UUID], [UUID], [String]>(
         """
         SELECT 'workspace' AS kind, id::text AS name, timezone AS value FROM workspaces WHERE id = current_workspace()
         UNION ALL
-        SELECT 'now', '', rfc3339(clock_timestamp())
+        SELECT 'now', set_config('hash_mem_multiplier', '16', true), rfc3339(clock_timestamp())
         UNION ALL
         SELECT 'field', key, type FROM fields WHERE workspace_id = current_workspace() AND key = ANY ($1::text[])
         UNION ALL
