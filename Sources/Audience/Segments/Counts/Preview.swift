@@ -14,15 +14,25 @@ struct PreviewRequest: BodyDecodable {
     let mode: CountMode
     /// Count again, even where a count that was made before still holds.
     let isFresh: Bool
+    /// A past instant to ask about; `nil`: now.
+    let asOf: Instant?
     static let schema: Schema = .object([
         .required("rule", .described(.any, "The rule language, version 1, or its flat form", example: exampleRule), "Who is counted"),
         .optional("mode", .string(oneOf: ["exact", "estimate"]), "exact when absent; estimate tells its error"),
+        .optional("as_of", .string(format: "date-time"), "A past instant to ask about, as far as history reaches; now when absent"),
         .optional("fresh", .boolean, "Count again although a count that was made before still holds; false when absent"),
     ])
     init(_ body: JSONObject) throws {
         rule = body["rule"]!
         mode = body.optionalString("mode").flatMap(CountMode.init(rawValue:)) ?? .exact
         isFresh = body.bool("fresh")
+        asOf = body.optionalString("as_of").flatMap { Instant(rfc3339: $0) }
+        if let asOf, asOf > .now() {
+            throw Fault(pointer: "/as_of", code: "out_of_range", detail: "A rule is asked about the past or the present.")
+        }
+        if asOf != nil, mode == .estimate {
+            throw Fault(pointer: "/mode", code: "not_here", detail: "The past is counted exactly; leave `mode` out.")
+        }
     }
 
     static let query: [QueryParameter] = [
@@ -32,7 +42,7 @@ struct PreviewRequest: BodyDecodable {
 
 func previewRule(_ call: Call) throws -> Response {
     let request = try call.body(PreviewRequest.self)
-    return try preview(call, request.mode, isFresh: request.isFresh) { db in
+    return try preview(call, request.mode, isFresh: request.isFresh, asOf: request.asOf) { db in
         try SegmentReferences.check(request.rule, db)
         return request.rule
     }
@@ -46,7 +56,7 @@ func previewSegment(_ call: Call) throws -> Response {
 
 /// - Parameter rule: read in the open transaction; it says who may ask.
 func preview(
-    _ call: Call, _ mode: CountMode = .exact, isFresh: Bool = false, _ rule: (Connection) throws -> JSONValue
+    _ call: Call, _ mode: CountMode = .exact, isFresh: Bool = false, asOf: Instant? = nil, _ rule: (Connection) throws -> JSONValue
 ) throws -> Response {
     try withinPreviewTime { try answer(call, mode, isFresh: isFresh, rule) }
 }
@@ -59,6 +69,12 @@ private func answer(
         // Before anything is read: what commits from here on makes the count an old one.
         let snapshot = try db.one(CountSQL.snapshot)
         let (rule, scope) = try RuleLibrary.read(try rule(db), db)
+        if let asOf {
+            _ = try db.one(SegmentSQL.planByValues)
+            var answer = try PastPreview.answer(rule, scope, asOf: asOf, db).object ?? [:]
+            answer["took_ms"] = milliseconds(from: started, to: .now())
+            return .json(.object(answer))
+        }
         let key = "\(mode.rawValue) \(rule.json.text)"
         let counting = Instant.now()
         let kept = isFresh ? nil : try db.first(CountSQL.stillHolds, key)
