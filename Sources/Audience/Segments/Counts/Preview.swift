@@ -58,11 +58,11 @@ func previewSegment(_ call: Call) throws -> Response {
 func preview(
     _ call: Call, _ mode: CountMode = .exact, isFresh: Bool = false, asOf: Instant? = nil, _ rule: (Connection) throws -> JSONValue
 ) throws -> Response {
-    try withinPreviewTime { try answer(call, mode, isFresh: isFresh, rule) }
+    try withinPreviewTime { try answer(call, mode, isFresh: isFresh, asOf: asOf, rule) }
 }
 
 private func answer(
-    _ call: Call, _ mode: CountMode, isFresh: Bool, _ rule: (Connection) throws -> JSONValue
+    _ call: Call, _ mode: CountMode, isFresh: Bool, asOf: Instant?, _ rule: (Connection) throws -> JSONValue
 ) throws -> Response {
     try call.read(timeoutSeconds: previewSeconds) { db in
         let started = Instant.now()
