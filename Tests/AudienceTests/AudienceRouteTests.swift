@@ -41,7 +41,10 @@ import Vocabulary
                 "POST /api/segments/{id}/diff": ["version": 1],
             ],
             raw: ["POST /api/contacts/import": ("text/csv", "email\nd@example.com\n")],
-            names: ["key": "attributes.plan", "version": "1", "template": "engaged", "alert_id": alert.json["id"]?.string ?? ""],
+            names: [
+                "key": "attributes.plan", "version": "1", "template": "engaged", "alert_id": alert.json["id"]?.string ?? "",
+                "contact_id": contact["id"]?.string ?? "",
+            ],
             queries: ["GET /api/segments/compare": "ids=\(first),\(second)"])
         return (walk, things)
     }

@@ -157,7 +157,8 @@ extension RuleDice {
         case "hour_is": return .array(several([0, 3, 12, 22, 23]))
         case "between" where type.rawValue != "number": return [time(), time()]
         case "between", "not_between":
-            let pair = [pick(numbers), pick(numbers)].sorted { $0.real! < $1.real! }
+            // Two that doubles cannot tell apart would be refused as a reversed range.
+            let pair = [pick(numbers), pick([0, 1, -1, 12.5])].sorted { $0.real! < $1.real! }
             return .array(pair)
         case "on", "not_on", "before", "after": return time()
         case "does_not_contain" where chance(40): return .array(several(Self.texts).map { .string($0) })
