@@ -181,6 +181,7 @@ extension RuleParser {
 
     /// Beyond 2^53 doubles cannot tell whole numbers apart; PostgreSQL can, and takes no reversed range.
     private func isReversed(_ low: JSONValue, _ high: JSONValue) -> Bool {
+        if low == high { return false }
         if let low = low.integer, let high = high.integer { return low > high }
         guard let low = low.real, let high = high.real else { return false }
         return low > high || (low == high && low.magnitude >= 9_007_199_254_740_992)

@@ -150,7 +150,7 @@ func idOf(_ path: String) -> JSONValue { .string(String(path.split(separator: "/
                 (["field": "attributes.note", "op": "is", "value": "\u{0}"], 422),
                 (["field": "attributes.n'); DROP TABLE contacts; --", "op": "is", "value": 1], 422),
                 (["field": "name", "op": "contains", "value": "'; DROP TABLE contacts; --"], 200),
-                (["bucket": ["salt": "'", "from": 9, "to": 1]], 200),
+                (["bucket": ["salt": "'", "from": 9, "to": 1]], 422), (["bucket": ["salt": "'", "from": 1, "to": 9]], 200),
                 (["event": "'\"\\", "where": ["field": "a.\"b'.c\\", "op": "is", "value": "'"]], 200),
                 (["at_least": 500, "of": []], 200),
                 (.null, 422), ([], 422), ("x", 422), (7, 422),

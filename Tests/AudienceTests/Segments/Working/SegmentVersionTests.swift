@@ -44,7 +44,7 @@ private func plan(_ name: String) -> JSONValue { ["field": "attributes.plan", "o
 
     @Test func `a version is restored only where its name is free and its fields are there`() throws {
         try withAudience { site throws in
-            #expect(try site.send("PUT", "/api/fields/attributes.later", json: ["type": "text"]).status == 200)
+            #expect(try site.send("PUT", "/api/fields/attributes.later", json: ["type": "text"]).status == 201)
             let path = try site.segment("One", ["field": "attributes.later", "op": "is_known"])
             try site.send("PATCH", path, json: ["name": "Two", "rule": ["match": ["all": []]]])
             let other = try site.segment("One", ["all": []])
