@@ -30,7 +30,7 @@ extension RuleCompiler {
         var finder = RuleCompiler(rule: rule, scope: scope, contacts: contacts)
         let candidates = finder.candidates(leaves, since: start)
         var clock = RuleCompiler(rule: rule, scope: scope, contacts: contacts)
-        let flips = Set(leaves.flatMap { clock.nextFlips($0) }).sorted()
+        let flips = Set(leaves.flatMap { clock.nextFlips($0) } + ["NULL::timestamptz"]).sorted()
         return CompiledSweep(
             candidates: (candidates, finder.values), nextFlip: ("SELECT least(\(flips.joined(separator: ", "))) AS flip", clock.values))
     }
@@ -111,6 +111,24 @@ extension RuleCompiler {
 
     // MARK: The next flip
 
+    /// Whether a window that stands still began long ago: then time brings it nothing more.
+    private func hasOpened(_ leaf: Node) -> Bool {
+        let window: Window
+        switch leaf {
+        case .history(let history) where (history.was ?? []).allSatisfy { $0.operation.motions.isEmpty }: window = history.window
+        case .wasInSegment(_, let within): window = within
+        default: return false
+        }
+        guard !window.readsTime else { return false }
+        switch window {
+        case .between(.instant(let start), _), .since(.instant(let start)): return start <= scope.now
+        // A day has begun everywhere on Earth when the next one has begun in UTC.
+        case .between(.day(let day), _), .since(.day(let day)):
+            return Int64(day.daysSince1970 + 1) * 86_400_000_000 <= scope.now.microseconds
+        default: return false
+        }
+    }
+
     private mutating func nextFlips(_ leaf: Node) -> [String] {
         if let (names, window) = timedEvents(leaf) {
             return [window.motions.from, window.motions.to].compactMap { $0 }.flatMap { motion in
@@ -122,7 +140,7 @@ extension RuleCompiler {
                 }
             }
         }
-        guard case .field(let leaf) = leaf else { return [poll] }
+        guard case .field(let leaf) = leaf else { return hasOpened(leaf) ? [] : [poll] }
         return leaf.operation.motions.map { motion in
             guard case .elapsed(let offset) = motion else { return motion == .calendar ? endOfDay(offset: 0) : poll }
             guard leaf.type == .time, leaf.operation.comparesInstants else { return endOfDay(offset: offset) }
@@ -140,8 +158,8 @@ extension RuleCompiler {
 
     /// When the day ends that it is `offset` seconds from now. Wherever contacts are, days end at a quarter of an hour.
     private mutating func endOfDay(offset: Int) -> String {
-        let quarter = scope.now.microseconds / 900_000_000 + 1
-        guard rule.zone != .contact else { return bind(Instant(microseconds: quarter * 900_000_000), "timestamptz") }
+        let quarter = Instant(microseconds: ((scope.now + Double(offset)).microseconds / 900_000_000 + 1) * 900_000_000)
+        guard rule.zone != .contact else { return bind(quarter + Double(-offset), "timestamptz") }
         let edge = bind(scope.now + Double(offset), "timestamptz")
         let end = "((date_trunc('day', \(edge) AT TIME ZONE \(zone)) + '1 day') AT TIME ZONE \(zone))"
         return "\(end) - \(bind("\(offset) seconds", "interval"))"

@@ -70,10 +70,13 @@ struct ScoreRun {
     private func dropScores(of model: StoredScoreModel) throws -> Int {
         var (total, dropped) = (0, 0)
         repeat {
-            try inTransaction { db in dropped = try db.run(ScoreSQL.dropScores, model.id) }
+            try inTransaction { db in
+                dropped = try db.run(ScoreSQL.dropScores, model.id)
+                // With the first, because a worker that dies finds nothing left to drop; and with the last.
+                if (total == 0) != (dropped == 0) { try Scores.recalculate(readersOf: ["scores." + model.key], db) }
+            }
             total += dropped
         } while dropped > 0
-        if total > 0 { try inTransaction { db in try Scores.recalculate(readersOf: ["scores." + model.key], db) } }
         return total
     }
 
@@ -90,9 +93,11 @@ struct ScoreRun {
                 // A model that was deleted or changed meanwhile gets no more scores.
                 guard try db.first(ScoreSQL.stored, stored.id)?.version == stored.version else { return rows = [] }
                 let scores = rows.map { model.score($0.raw) }
+                let isMarked = result.changed < Scores.mostMarks
                 result.changed += try db.one(
-                    ScoreSQL.write, stored.id, rows.map(\.id), scores, scores.map { model.decile(of: $0) }, now,
-                    result.changed < Scores.mostMarks)
+                    ScoreSQL.write, stored.id, rows.map(\.id), scores, scores.map { model.decile(of: $0) }, now, isMarked)
+                // Here, too, and not only in the end: a worker that dies in between finds these scores written.
+                if isMarked, result.changed >= Scores.mostMarks { try Scores.recalculate(readersOf: ["scores." + stored.key], db) }
             }
             result.contacts += rows.count
             after = rows.count == Self.batch ? rows.last?.id : nil
@@ -111,9 +116,10 @@ enum Scores {
     /// segment costs less, and others' marks do not have to wait.
     static let mostMarks = 10_000
 
+    /// Without a key: a calculation that runs may have looked before the change.
     static func recalculate(readersOf fields: [String], _ db: Connection) throws {
         for segment in try db.all(ScoreSQL.liveReaders, fields) {
-            try db.enqueue("calculate_segment", payload: ["segment_id": .string(segment.description)], key: segment.description)
+            try db.enqueue("calculate_segment", payload: ["segment_id": .string(segment.description)])
         }
     }
 }

@@ -42,32 +42,60 @@ final class Freshness {
     /// For each statement about one segment.
     static let timeoutSeconds = 30.0
 
+    /// Contacts of one segment that a round looks at because of time; and that come again while a calculation is at it.
+    static let mostAtOnce = 20_000
+    static let mostPostponed = 100
+
+    private struct Sweep {
+        /// The end of what is swept.
+        let until: Instant
+        let started: Instant
+    }
+
     private let db: Connection
     /// Whom each segment must look at.
     private var wanted: [SegmentID: Set<ContactID>] = [:]
-    /// Segments in which flips are looked for as well, and up to when.
-    private var sweeping: [SegmentID: Instant] = [:]
+    /// Segments in which flips are looked for as well.
+    private var sweeping: [SegmentID: Sweep] = [:]
     /// When the oldest of the marks was written.
     private var since = Instant.now()
     private var graph = SegmentGraph([])
 
     /// - Returns: whether there is more to do at once.
     static func round(_ workspace: WorkspaceID, _ db: Connection, batch: Int = batch) throws -> Bool {
-        try db.transaction { db in
-            try db.setWorkspace(workspace)
-            guard try db.one(FreshnessSQL.tryWorkspace) else { return false }
-            for segment in try db.all(FreshnessSQL.dueSchedules) {
-                try db.enqueue("calculate_segment", payload: ["segment_id": .string(segment.description)], key: segment.description)
+        func alone(_ work: (Freshness) throws -> Bool) throws -> Bool {
+            try db.transaction { db in
+                try db.setWorkspace(workspace)
+                guard try db.one(FreshnessSQL.tryWorkspace) else { return false }
+                // Counters of segments are what a deletion of contacts waits for as well, in another order. A look gives way
+                // before the server would have to choose which of the two to end.
+                _ = try db.one(FreshnessSQL.giveWay)
+                return try work(Freshness(db))
             }
-            let round = Freshness(db)
+        }
+        // Flips after the marks and on their own: looking for them may take long, and changes are to be visible soon.
+        let isMore = try alone { round in
             let taken = try round.take(batch)
-            try round.findFlips()
             try round.look()
             return taken == batch
         }
+        _ = try alone { round in
+            for segment in try round.db.all(FreshnessSQL.dueSchedules) { try round.calculate(segment) }
+            try round.findFlips()
+            try round.look()
+            return false
+        }
+        return isMore
     }
 
     private init(_ db: Connection) { self.db = db }
+
+    /// Asks for a calculation, unless one waits: whatever begins later sees all that was changed until now. One that runs
+    /// may have looked before.
+    private func calculate(_ id: SegmentID) throws {
+        guard try !db.one(FreshnessSQL.calculationWaits, id.description) else { return }
+        try db.enqueue("calculate_segment", payload: ["segment_id": .string(id.description)])
+    }
 
     // MARK: What there is to do
 
@@ -88,12 +116,21 @@ final class Freshness {
     private func findFlips() throws {
         for id in try db.all(FreshnessSQL.dueFlips) {
             guard try db.one(FreshnessSQL.trySegment, id), let segment = try db.first(FreshnessSQL.live, id) else { continue }
+            guard try !db.one(FreshnessSQL.calculationWaits, id.description) else { continue }
             try failing(id) { db in
+                try db.setLocalTimeout(seconds: Self.timeoutSeconds)
+                let started = Instant.now()
                 let (rule, scope) = try RuleLibrary.read(segment.rule, db)
-                guard let sweptAt = segment.sweptAt, let sweep = RuleCompiler.compileSweep(rule, scope, since: sweptAt) else { return }
-                let found: [ContactID] = try db.dynamic(sweep.candidates.sql, sweep.candidates.values)
+                guard let sweptAt = segment.sweptAt, let sweep = RuleCompiler.compileSweep(rule, scope, since: sweptAt) else {
+                    try db.run(FreshnessSQL.swept, id, nil, nil, segment.rule)
+                    return
+                }
+                let found: [ContactID] = try db.dynamic(
+                    "SELECT f.contact_id FROM (\(sweep.candidates.sql)) f LIMIT \(Self.mostAtOnce + 1)", sweep.candidates.values)
+                // Beyond some number one look at all contacts costs less.
+                if found.count > Self.mostAtOnce { return try calculate(id) }
                 self.wanted[id, default: []].formUnion(found)
-                self.sweeping[id] = scope.now
+                self.sweeping[id] = Sweep(until: scope.now, started: started)
             }
         }
     }
@@ -118,7 +155,9 @@ final class Freshness {
 
     private func look(_ id: SegmentID, _ contacts: [ContactID]) throws {
         guard try db.one(FreshnessSQL.trySegment, id) else {
-            // A calculation is at it, and may have looked at them before they changed.
+            // A calculation is at it, and may have looked at them before they changed. Few come again; many would come
+            // again and again for as long as it takes, and another calculation after it costs less.
+            if contacts.count > Self.mostPostponed { return try calculate(id) }
             try db.run(FreshnessSQL.postpone, id, contacts, since)
             return
         }
@@ -126,28 +165,29 @@ final class Freshness {
         guard let segment = try db.first(FreshnessSQL.live, id) else { return }
         try failing(id) { db in
             try db.setLocalTimeout(seconds: Self.timeoutSeconds)
-            let started = Instant.now()
             let (rule, scope) = try RuleLibrary.read(segment.rule, db)
             if !contacts.isEmpty {
                 let (sql, values) = SegmentSQL.difference(RuleCompiler.compile(rule, scope, among: contacts), segment: id, among: contacts)
                 let moved: [ContactID] = try db.dynamic(sql, values)
                 for reader in moved.isEmpty ? [] : graph.readers(of: id) { wanted[reader, default: []].formUnion(moved) }
             }
-            if let end = sweeping[id] {
-                let swept = RuleScope(workspace: scope.workspace, zone: scope.zone, now: end)
-                guard let sweep = RuleCompiler.compileSweep(rule, swept, since: end) else { return }
+            if let swept = sweeping[id] {
+                let end = RuleScope(workspace: scope.workspace, zone: scope.zone, now: swept.until)
+                guard let sweep = RuleCompiler.compileSweep(rule, end, since: swept.until) else { return }
                 let flip: [Instant?] = try db.dynamic(sweep.nextFlip.sql, sweep.nextFlip.values)
-                // A look that takes long is not repeated at once: at most a twentieth of the time is spent on it.
-                let pause = min(Double(RuleCompiler.pollSeconds), 20 * Instant.now().seconds(since: started))
-                try db.run(FreshnessSQL.swept, id, end, (flip[0]).map { max($0, scope.now + pause) })
+                // What takes long is not repeated at once: at most a twentieth of the time is spent on it.
+                let now = Instant.now()
+                let next = flip[0].map { max($0, now + 20 * now.seconds(since: swept.started)) }
+                try db.run(FreshnessSQL.swept, id, swept.until, next, segment.rule)
             } else if !contacts.isEmpty, let sweep = RuleCompiler.compileSweep(rule, scope, since: scope.now, among: contacts) {
                 let flip: [Instant?] = try db.dynamic(sweep.nextFlip.sql, sweep.nextFlip.values)
-                if let flip = flip[0] { try db.run(FreshnessSQL.flipsAt, id, flip) }
+                if let flip = flip[0] { try db.run(FreshnessSQL.flipsAt, id, flip, segment.rule) }
             }
         }
     }
 
-    /// Work on one segment. A rule that no longer holds, or takes too long, fails its segment and nothing else.
+    /// Work on one segment. What is wrong with it concerns no other: a rule that no longer holds fails its segment, and
+    /// what takes too long is left to a calculation, which may take longer.
     private func failing(_ id: SegmentID, _ work: (Connection) throws -> Void) throws {
         do {
             try db.transaction(work)
@@ -155,7 +195,13 @@ final class Freshness {
             let problem = faults.list.map { "\($0.pointer): \($0.detail)" }.joined(separator: " ")
             try db.run(SegmentSQL.failed, id, String(problem.prefix(2000)))
         } catch let error as PostgresError where error.sqlState == .queryCanceled {
-            try db.run(SegmentSQL.failed, id, "A look at changed contacts was given up after \(Int(Self.timeoutSeconds)) seconds.")
+            try db.run(FreshnessSQL.leaveToCalculation, id)
+            try calculate(id)
+        } catch let error as PostgresError where error.sqlState == .foreignKeyViolation {
+            // The segment itself was deleted meanwhile: contacts are held.
+        } catch let error as PostgresError where error.sqlState != nil && !error.isTransient {
+            Log.error("segment not freshened", [("segment", .string(id.description)), ("error", .string("\(error)"))])
+            try db.run(SegmentSQL.failed, id, "Something went wrong here; it is in our journal under the segment's id.")
         }
     }
 }

@@ -11,6 +11,9 @@ enum FreshnessSQL {
         SELECT pg_try_advisory_xact_lock(hashtextextended('freshness ' || current_workspace()::text, 0))
         """)
 
+    /// Less than the second after which the server looks for a deadlock.
+    static let giveWay = Statement<String>("SELECT set_config('lock_timeout', '400ms', true)")
+
     /// Takes the oldest marks and tells which live segments must look at which contacts. They are gone when, and only
     /// when, the transaction that looked commits. A first row without a segment tells how many there were.
     static let take = Statement<Marked, Int>(
@@ -59,6 +62,20 @@ enum FreshnessSQL {
         SELECT current_workspace(), c, ARRAY['segment:' || $1::uuid], $3 FROM unnest($2::uuid[]) c
         """)
 
+    /// Whether a calculation of the segment waits: it will begin later than now, and see all that has been changed.
+    static let calculationWaits = Statement<Bool, String>(
+        """
+        SELECT EXISTS (SELECT FROM jobs
+                        WHERE workspace_id = current_workspace() AND kind = 'calculate_segment' AND state = 'queued'
+                          AND payload ->> 'segment_id' = $1)
+        """)
+
+    /// A look that took too long is left to a calculation, which may take longer.
+    static let leaveToCalculation = Statement<Int, SegmentID>(
+        """
+        UPDATE segments SET state = 'stale', problem = NULL WHERE workspace_id = current_workspace() AND id = $1
+        """)
+
     /// Sets when contacts were last written to. Those whom somebody holds come again.
     static let contacted = Statement<Int, [ContactID]>(
         """
@@ -104,17 +121,17 @@ enum FreshnessSQL {
          WHERE workspace_id = current_workspace() AND id = $1 AND schedule = 'live' AND state = 'ready' AND archived_at IS NULL
         """)
 
-    /// After a look at all that time has changed up to `$2`. NULL for `$3`: time changes nothing more.
-    static let swept = Statement<Int, SegmentID, Instant, Instant?>(
+    /// After a look at all that time has changed up to `$2`, by this rule. NULL for `$3`: time changes nothing more.
+    static let swept = Statement<Int, SegmentID, Instant?, Instant?, JSONValue>(
         """
-        UPDATE segments SET swept_at = $2, next_flip_at = $3 WHERE workspace_id = current_workspace() AND id = $1
+        UPDATE segments SET swept_at = $2, next_flip_at = $3 WHERE workspace_id = current_workspace() AND id = $1 AND rule = $4
         """)
 
     /// After a look at some contacts, of which the first will flip at `$2`.
-    static let flipsAt = Statement<Int, SegmentID, Instant>(
+    static let flipsAt = Statement<Int, SegmentID, Instant, JSONValue>(
         """
         UPDATE segments SET next_flip_at = $2
-         WHERE workspace_id = current_workspace() AND id = $1 AND coalesce(next_flip_at, 'infinity') > $2
+         WHERE workspace_id = current_workspace() AND id = $1 AND rule = $3 AND coalesce(next_flip_at, 'infinity') > $2
         """)
 
     /// Segments whose schedule wants them now; each is told when it is wanted next.

@@ -48,6 +48,8 @@ struct SegmentCalculation {
     private var done: Set<SegmentID> = []
     /// Those that wait for the ones that they read.
     private var waiting: Set<SegmentID> = []
+    /// Those whose membership this value changed.
+    private var moved: Set<SegmentID> = []
     private(set) var counts = (segments: 0, entered: 0, exited: 0, failed: 0, mended: 0)
 
     init(isRefresh: Bool, timeoutSeconds: Double = 600, inTransaction: @escaping ((Connection) throws -> Void) throws -> Void) {
@@ -72,6 +74,7 @@ struct SegmentCalculation {
         counts.segments += 1
         counts.entered += difference?.entered ?? 0
         counts.exited += difference?.exited ?? 0
+        if difference?.isEmpty == false { moved.insert(id) }
         if let difference, difference.unexplained > 0 {
             counts.mended += difference.unexplained
             Log.warning(
@@ -132,7 +135,9 @@ struct SegmentCalculation {
         let (sql, values) = SegmentSQL.difference(rule, segment: id)
         let counts: [DifferenceRow] = try db.dynamic(sql, values)
         guard let counts = counts.first else { throw PostgresError.noRow }
-        let isLive = try isRefresh && db.one(SegmentSQL.isFresh, id, rule.asOf)
+        // What moved in a segment that this one reads explains what moves here.
+        let isExplained = try db.all(SegmentSQL.referenced, id).contains { moved.contains($0) }
+        let isLive = try isRefresh && !isExplained && db.one(SegmentSQL.isFresh, id, rule.asOf)
         let difference = Difference(
             members: counts.members, entered: counts.entered, exited: counts.exited, asOf: rule.asOf,
             unexplained: isLive ? counts.unmarked : 0)
@@ -141,7 +146,9 @@ struct SegmentCalculation {
             let flip: [Instant?] = try db.dynamic(sweep.nextFlip.sql, sweep.nextFlip.values)
             try db.run(SegmentSQL.sweptByCalculation, id, rule.asOf, flip[0], stored.rule)
         }
-        if !isRefresh, !difference.isEmpty {
+        // Also in a refresh, which comes to them later itself, if nothing happens to it: a look at the same contacts finds
+        // nothing moved here any more, and asks nobody.
+        if !difference.isEmpty {
             for reader in try db.all(SegmentSQL.readers, id) where !waiting.contains(reader) {
                 try db.enqueue("calculate_segment", payload: ["segment_id": .string(reader.description)])
             }

@@ -18,7 +18,9 @@ public let segmentRoutes: [Route] = [
     .get("/api/segments/{id}", readSegment, needs: .readAudience, "A segment"),
     .patch("/api/segments/{id}", changeSegment, needs: .writeAudience, body: SegmentChange.schema, "Change the members that are given"),
     .delete("/api/segments/{id}", deleteSegment, needs: .writeAudience, "Delete a segment that nothing uses"),
-    .get("/api/segments/{id}/preview", previewSegment, needs: .readAudience, limit: .heavy, query: PreviewRequest.query, "Count a saved rule, now"),
+    .get(
+        "/api/segments/{id}/preview", previewSegment, needs: .readAudience, limit: .heavy, query: PreviewRequest.query,
+        "Count a saved rule, now"),
     .post(
         "/api/segments/{id}/calculate", calculateSegment, needs: .writeAudience, limit: .heavy,
         "Calculate the membership, in the background"),

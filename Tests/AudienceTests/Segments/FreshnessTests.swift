@@ -61,7 +61,8 @@ extension AudienceSite {
             _ = try site.send("PATCH", "/api/contacts/\(a)", json: ["email": "b@example.com", "attributes": ["city": "Rome", "new": [1]]])
             _ = try site.send("PATCH", "/api/contacts/\(a)", json: ["attributes": ["city": .null]])
             let changes: [String] = try site.owner.dynamic(
-                "SELECT key || ': ' || coalesce(before::text, '-') || ' > ' || coalesce(after::text, '-') FROM contact_changes ORDER BY changed_at, key", [])
+                "SELECT key || ': ' || coalesce(before::text, '-') || ' > ' || coalesce(after::text, '-') FROM contact_changes ORDER BY changed_at, key",
+                [])
             #expect(
                 changes == [
                     #"attributes.city: "Oslo" > "Rome""#, "attributes.new: - > [1]", #"email: "a@example.com" > "b@example.com""#,
@@ -190,6 +191,56 @@ extension AudienceSite {
             try site.freshen()
             #expect(try site.calculate().count == 1 && site.members(path) == ["a"])
             #expect(try site.owner.value("SELECT bool_and(next_refresh_at > now() + interval '4 minutes') FROM segments"))
+        }
+    }
+
+    @Test func `another time zone of the workspace calculates live segments anew, and moves daily ones`() throws {
+        try withAudience { site throws in
+            _ = try site.send("PUT", "/api/fields/attributes.at", json: ["type": "time"])
+            _ = try site.add(["name": "a", "attributes": ["at": "2026-03-01T12:00"]])
+            let path = try site.live("Noon", ["field": "attributes.at", "op": "before", "value": "2026-03-01T12:00:00Z"])
+            let daily = try site.segment("Daily", ["all": []])
+            _ = try site.send("PATCH", daily, json: ["schedule": ["kind": "daily", "at": "06:30"]])
+            let before = try site.send("GET", daily).json["next_refresh_at"]
+            #expect(try site.members(path) == [])
+            try site.owner.execute("UPDATE workspaces SET timezone = 'Asia/Tokyo'")
+            #expect(try site.send("GET", path).json["state"] == "stale")
+            try site.calculate()
+            #expect(try site.members(path) == ["a"])
+            #expect(try site.send("GET", daily).json["next_refresh_at"] != before)
+        }
+    }
+
+    @Test func `one dirty value does not change the type of a field that a segment reads`() throws {
+        try withAudience { site throws in
+            _ = try site.add(["name": "a", "attributes": ["score": 7]])
+            let path = try site.live("High", ["field": "attributes.score", "op": "more_than", "value": 5])
+            _ = try site.add(["name": "b", "attributes": ["score": "n/a"]])
+            _ = try site.add(["name": "c", "attributes": ["score": 8]])
+            try site.freshen()
+            #expect(try site.send("GET", path).json["state"] == "ready")
+            #expect(try site.members(path) == ["a", "c"])
+        }
+    }
+
+    @Test func `many changes beside a calculation ask for one more, and do not go round`() throws {
+        try withAudience { site throws in
+            let path = try site.live("New", ["field": "status", "op": "is", "value": "New"])
+            let id = try #require(idOf(path).string.flatMap { SegmentID($0) })
+            let (holder, worker) = (try site.database.connect(), try site.database.connect(as: .worker))
+            try holder.transaction { holder in
+                _ = try holder.one(SegmentSQL.lockCalculation, id)
+                try site.owner.execute(
+                    """
+                    INSERT INTO contacts (workspace_id, ordinal, name, status)
+                    SELECT id, n, 'c' || n, 'New' FROM workspaces, generate_series(1, 300) n
+                    """)
+                for _ in 0..<3 { _ = try Freshness.round(site.workspace, worker) }
+                #expect(try site.count("dirty_contacts") == 0)
+                #expect(try site.owner.value("SELECT count(*) FROM jobs WHERE state = 'queued'") == 1)
+            }
+            try site.calculate()
+            #expect(try site.send("GET", path).json["member_count"] == 300)
         }
     }
 
