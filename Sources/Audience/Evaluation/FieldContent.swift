@@ -16,7 +16,8 @@ public enum FieldContent: Sendable, Hashable {
 
     /// From the first letter of its JSON type and `#>> '{}'` of it: `nabc` would be the number `abc`.
     init?(tagged text: String) {
-        let rest = String(text.dropFirst())
+        // By bytes: a mark that follows the letter would be one character with it.
+        let rest = String(decoding: text.utf8.dropFirst(), as: UTF8.self)
         switch text.utf8.first {
         case UInt8(ascii: "s"): self = .text(rest)
         case UInt8(ascii: "n"): self = .number(rest)

@@ -59,6 +59,12 @@ import Vocabulary
         }
     }
 
+    @Test func `a text that begins with a mark keeps it`() {
+        // The mark and the letter of the type are one character.
+        #expect(FieldContent(tagged: "s\u{301}x") == .text("\u{301}x"))
+        #expect(FieldContent(tagged: "s") == .text(""))
+    }
+
     @Test func `JSON values are read as the functions of the database read them`() throws {
         let values = [
             "1.50", "-0.0", "1e20", "1e-7", "12345678901234567890.10", "0", "1", "true", "false", "null", "\"\"", "\"x\"", "[]",
