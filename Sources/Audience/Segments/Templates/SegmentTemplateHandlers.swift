@@ -19,11 +19,12 @@ enum SegmentTemplateSQL {
          ORDER BY rank DESC, kind, name
         """)
 
-    /// Of the newest 2,000 contacts, the value that one in ten of those that have one reaches.
+    /// Of the newest 2,000 contacts, the value that one in ten of those that have one reaches. A number may be greater than a
+    /// double holds, so it becomes one at the end.
     static let high = Statement<Double?, [String]>(
         """
-        SELECT percentile_disc(0.9) WITHIN GROUP (ORDER BY n.value)
-          FROM (SELECT number_of(c.attributes #> $1::text[])::double precision AS value
+        SELECT (percentile_disc(0.9) WITHIN GROUP (ORDER BY n.value))::double precision
+          FROM (SELECT number_of(c.attributes #> $1::text[]) AS value
                   FROM (SELECT attributes FROM contacts WHERE workspace_id = current_workspace()
                          ORDER BY created_at DESC, id DESC LIMIT 2000) c) n
          WHERE n.value BETWEEN -1e15 AND 1e15

@@ -154,6 +154,17 @@ private func withWorld(_ body: (TemplateWorld) throws -> Void) throws {
         }
     }
 
+    @Test func `a number greater than a double holds fails no template`() throws {
+        try withAudience { site throws in
+            for value in ["1e400", "-1e400", "90"] { _ = try site.add(["attributes": ["lifetime_value": .string(value)]]) }
+            #expect(try site.send("PUT", "/api/fields/attributes.lifetime_value", json: ["type": "number"]).status < 300)
+            let items = try site.send("GET", "/api/segment-templates").json["items"]?.array ?? []
+            let high = items.first { $0["key"] == "high_value" }
+            #expect(high?["rule"]?["match"] == ["field": "attributes.lifetime_value", "op": "at_least", "value": 90.0])
+            #expect(try site.send("GET", "/api/segments/recommendations").status == 200)
+        }
+    }
+
     @Test func `a segment is saved from a template, with its rule spelled out`() throws {
         try withWorld { world throws in
             let site = world.site
