@@ -81,6 +81,7 @@ func changeAlert(_ call: Call) throws -> Response {
         try kind.check(change.threshold)
         try db.run(AlertSQL.change, id, alert, change.threshold)
         try db.run(AlertSQL.arm, id, alert)
+        try call.audit("segment.alert_changed", "segment", id.uuid, details: ["alert_id": .string(alert.description)], in: db)
         return .resource(try db.one(AlertSQL.read, id, alert))
     }
 }

@@ -133,6 +133,7 @@ private func checkAlerts(_ path: String, _ database: TestDatabase, _ workspace: 
             #expect(made.json["is_armed"] == false, "what holds already is no news")
             let alert = try #require(made.header("location"))
             #expect(try site.send("PATCH", alert, json: ["threshold": 5], headers: [("If-Match", "\"v1\"")]).json["is_armed"] == true)
+            #expect(try site.owner.value("SELECT count(*) FROM audit_log WHERE action = 'segment.alert_changed'", as: Int.self) == 1)
             #expect(try site.send("PATCH", alert, json: ["threshold": 0.5]).code == "out_of_range")
             #expect(try site.check(path, size: 6) == 1)
             // On another segment it is not there.
