@@ -45,7 +45,8 @@ private func explanation(_ json: JSONValue, _ contact: ContactID, _ db: Connecti
     let (rule, scope) = try RuleLibrary.read(json, db)
     do {
         let facts = try ContactFacts.load(rule, scope, contact, db)
-        return Explanation(RuleEvaluator(rule, facts), at: scope.now).json()
+        let hidden = Set(try db.all(ExplainSQL.hidden, Array(rule.dependencies.segments)))
+        return Explanation(RuleEvaluator(rule, facts), at: scope.now, hiding: hidden).json()
     } catch FactsError.noSuchContact {
         throw Problem.notFound("contact")
     } catch FactsError.tooMuch {

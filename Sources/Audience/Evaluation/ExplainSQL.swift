@@ -2,6 +2,12 @@ internal import PostgreSQL
 internal import Vocabulary
 
 enum ExplainSQL {
+    /// Which of these whoever asks may not see.
+    static let hidden = Statement<SegmentID, [SegmentID]>(
+        """
+        SELECT s.id FROM segments s
+         WHERE s.workspace_id = current_workspace() AND s.id = ANY ($1::uuid[]) AND segment_access(s) = 0
+        """)
     /// How a segment stands with a contact. `waits`: a change of the contact is still to be looked at.
     static let standing = Statement<SegmentStanding, SegmentID, ContactID>(
         """

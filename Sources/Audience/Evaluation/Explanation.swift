@@ -6,8 +6,11 @@ struct Explanation {
     let evaluator: RuleEvaluator
     let moment: RuleMoment
     private let words: RuleWords
+    private let hidden: Set<SegmentID>
 
-    init(_ evaluator: RuleEvaluator, at now: Instant) {
+    /// - Parameter hidden: segments of which nothing is told but what the rule makes of them as a whole.
+    init(_ evaluator: RuleEvaluator, at now: Instant, hiding hidden: Set<SegmentID>) {
+        self.hidden = hidden
         self.evaluator = evaluator
         moment = evaluator.moment(now)
         words = RuleWords(moment: moment) { evaluator.content($0, nil) }
@@ -28,6 +31,7 @@ struct Explanation {
     // MARK: Nodes
 
     private func node(_ node: Node, _ pointer: String, _ budget: inout FlipBudget) -> JSONValue {
+        if isHidden(node) { return ["pointer": .string(pointer), "reason": "(not shared with you)"] }
         let matches = evaluator.holds(node, moment)
         var json: JSONObject = ["pointer": .string(pointer), "matches": .bool(matches)]
         let children: [JSONValue]
@@ -56,6 +60,13 @@ struct Explanation {
         if let flip, !flip.isCertain { json["next_flip_is_certain"] = false }
         if !children.isEmpty { json["children"] = .array(children) }
         return .object(json)
+    }
+
+    private func isHidden(_ node: Node) -> Bool {
+        switch node {
+        case .segment(let id), .wasInSegment(let id, _): hidden.contains(id)
+        default: false
+        }
     }
 
     private func each(_ nodes: [Node], _ pointer: String, _ budget: inout FlipBudget) -> [JSONValue] {

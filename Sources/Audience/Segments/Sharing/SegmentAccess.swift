@@ -46,7 +46,8 @@ extension StoredSegment {
 enum SegmentReferences {
     /// - Parameters:
     ///   - json: a rule that somebody wrote.
-    ///   - old: what the rule reads as it was stored: keeping that is no new choice.
+    ///   - old: the rule as it is stored. Sent again as it is, it chooses nothing; in a changed rule what was read before may
+    ///     have been archived since, but must be open to whoever changes it: another rule over it shows other members of it.
     /// - Throws: a fault for each segment that cannot be chosen, at its place; and then also whatever else is wrong with the
     ///   rule, so that all is told at once.
     static func check(_ json: JSONValue, besides old: JSONValue? = nil, _ db: Connection) throws {
@@ -61,12 +62,13 @@ enum SegmentReferences {
 
     /// - Parameter pointer: where the rule stands.
     static func faults(_ json: JSONValue, besides old: JSONValue?, at pointer: String, _ db: Connection) throws -> Faults {
-        let before = Set(old.map { references(in: $0).map(\.id) } ?? [])
         var faults = Faults()
-        for (id, place) in references(in: json, at: pointer) where !before.contains(id) {
+        if json == old { return faults }
+        let before = Set(old.map { references(in: $0).map(\.id) } ?? [])
+        for (id, place) in references(in: json, at: pointer) {
             // What is not there at all is the parser's to tell.
             switch try db.one(SharingSQL.fault, id) {
-            case "segment_archived":
+            case "segment_archived" where !before.contains(id):
                 faults.add(place, "segment_archived", "The segment is archived; choose another, or unarchive it.")
             case "segment_not_usable":
                 faults.add(place, "segment_not_usable", "The segment is shared with you to view, not to use.")
