@@ -9,11 +9,18 @@ func listScoreModels(_ call: Call) throws -> Response {
     return try call.page(ScoreSQL.page, paging, at, id, paging.fetchLimit)
 }
 
+/// Each is trained every night on up to all contacts.
+private let mostModels = 20
+
 func createScoreModel(_ call: Call) throws -> Response {
     let draft = try call.body(ScoreModelDraft.self)
     return try namingTaken {
         try call.transaction { db in
             try check(draft.goal, db)
+            _ = try db.one(ScoreSQL.lockNames)
+            if try db.one(ScoreSQL.count) >= mostModels {
+                throw Problem.conflict("too_many_score_models", "A workspace has at most \(mostModels) score models.")
+            }
             let id = try db.one(
                 ScoreSQL.insert, draft.name, draft.key, draft.goal.event, draft.goal.condition, draft.goal.horizonDays, call.actor.user)
             _ = try enqueueTraining(id, db, call)

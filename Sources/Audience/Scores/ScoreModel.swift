@@ -79,6 +79,10 @@ struct RFMDraft: BodyDecodable {
     ])
     init(_ body: JSONObject) throws {
         event = normalizedNFC(body.string("event"))
+        // As for rules, which the groups are fields of: they would feed themselves.
+        if event.hasPrefix("segment.") {
+            throw Fault(pointer: "/event", code: "reserved_event", detail: "Events of segments are no purchases; name another.")
+        }
         valueProperty = body.optionalString("value_property").map(normalizedNFC)
         windowDays = body.optionalInteger("window_days") ?? 365
     }

@@ -5,11 +5,11 @@ public let scoreRoutes: [Route] = [
     .get(
         "/api/score-models", listScoreModels, needs: .readAudience, query: QueryParameter.paging, "One page of score models, newest first"),
     .post(
-        "/api/score-models", createScoreModel, needs: .writeAudience, body: ScoreModelDraft.schema,
+        "/api/score-models", createScoreModel, needs: .writeAudience, limit: .heavy, body: ScoreModelDraft.schema,
         "Have the likelihood of an event learned; the training runs in the background and every night"),
     .get("/api/score-models/{id}", readScoreModel, needs: .readAudience, "A score model, what it was trained on and how good it is"),
     .patch(
-        "/api/score-models/{id}", changeScoreModel, needs: .writeAudience, body: ScoreModelChange.schema,
+        "/api/score-models/{id}", changeScoreModel, needs: .writeAudience, limit: .heavy, body: ScoreModelChange.schema,
         "Change the members that are given"),
     .delete("/api/score-models/{id}", deleteScoreModel, needs: .writeAudience, "Delete a score model that no rule reads"),
     .post(

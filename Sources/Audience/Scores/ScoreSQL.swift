@@ -14,13 +14,26 @@ enum ScoreSQL {
         """
         SELECT score_model_json(m) AS item, m.version FROM score_models m WHERE m.workspace_id = current_workspace() AND m.id = $1
         """)
-    /// A key that another model has gets a number behind it.
+    /// So that two who make the last one that is allowed do not make two, nor one key. Until the transaction ends.
+    static let lockNames = Statement<Bool>(
+        """
+        SELECT pg_advisory_xact_lock(hashtextextended('score models ' || current_workspace()::text, 0)) IS NULL
+        """)
+    static let count = Statement<Int>(
+        """
+        SELECT count(*) FROM score_models WHERE workspace_id = current_workspace()
+        """)
+    /// A key that another model has gets a number behind it. One more number than there are models is always enough.
     static let insert = Statement<ScoreModelID, String, String, String, JSONValue?, Int, UserID?>(
         """
         INSERT INTO score_models (workspace_id, name, key, event, condition, horizon_days, created_by)
         SELECT current_workspace(), $1, (
-                   SELECT k.key FROM (SELECT $2::text || CASE n WHEN 1 THEN '' ELSE '_' || n END AS key FROM generate_series(1, 1000) n) k
-                    WHERE NOT EXISTS (SELECT FROM score_models o WHERE o.workspace_id = current_workspace() AND o.key = k.key) LIMIT 1),
+                   SELECT k.key
+                     FROM (SELECT n, $2::text || CASE n WHEN 1 THEN '' ELSE '_' || n END AS key
+                             FROM generate_series(
+                                      1, 1 + (SELECT count(*) FROM score_models a WHERE a.workspace_id = current_workspace())) n) k
+                    WHERE NOT EXISTS (SELECT FROM score_models o WHERE o.workspace_id = current_workspace() AND o.key = k.key)
+                    ORDER BY k.n LIMIT 1),
                $3, $4::jsonb, $5, $6
         RETURNING id
         """)

@@ -124,6 +124,40 @@ extension AudienceSite {
         }
     }
 
+    @Test func `what segments themselves tell of is not learned from`() throws {
+        try withAudience { site throws in
+            for (method, target, body) in [
+                ("PUT", "/api/rfm", ["event": "segment.entered"]),
+                ("POST", "/api/score-models", ["name": "S", "event": "segment.entered", "horizon_days": 30]),
+            ] as [(String, String, JSONValue)] {
+                let answer = try site.send(method, target, json: body)
+                #expect(answer.status == 422 && answer.code == "reserved_event", "\(answer.text)")
+                #expect(answer.json["errors"]?.array?.first?["pointer"] == "/event")
+            }
+        }
+    }
+
+    @Test func `a workspace has at most 20 score models, and always a key for the next`() throws {
+        try withAudience { site throws in
+            try site.owner.execute(
+                """
+                SELECT set_config('muster.workspace_id', '\(site.workspace)', false);
+                INSERT INTO score_models (workspace_id, name, key, event, horizon_days)
+                SELECT current_workspace(), 'M' || n, CASE n WHEN 1 THEN 'model' ELSE 'model_' || n END, 'order', 30 FROM generate_series(1, 1200) n
+                """)
+            let next = try site.owner.one(ScoreSQL.insert, "Next", "model", "order", nil, 30, nil)
+            #expect(try site.send("GET", "/api/score-models/\(next)").json["field"] == "scores.model_1201")
+            func create() throws -> TestAnswer {
+                try site.send("POST", "/api/score-models", json: ["name": "One more", "event": "order", "horizon_days": 30])
+            }
+            let refused = try create()
+            #expect(refused.status == 409 && refused.code == "too_many_score_models")
+            try site.owner.execute("DELETE FROM score_models WHERE name NOT IN (SELECT 'M' || n FROM generate_series(1, 19) n)")
+            #expect(try create().status == 201)
+            #expect(try create().code == "too_many_score_models")
+        }
+    }
+
     @Test func `the nightly chore trains, scores and groups in every workspace`() throws {
         try withAudience { site throws in
             try site.buyers(30)
