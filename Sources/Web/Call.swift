@@ -127,7 +127,8 @@ public final class Call {
         return (credential.tokenHash, credential.isAPIKey, wanted)
     }
 
-    private func accept(_ authorization: Authorization) throws {
+    private func accept(_ authorization: Authorization, needing needs: Permission? = nil) throws {
+        let needs = needs ?? route.needs
         switch authorization.outcome {
         case "ok":
             guard let workspace = authorization.workspace else { throw Problem.internalError }
@@ -141,10 +142,19 @@ public final class Call {
         case "forbidden":
             throw Problem.forbidden(
                 credential?.isAPIKey == true
-                    ? "This API key lacks the scope \(route.needs.scope)."
-                    : "This needs one of the roles \(route.needs.roles.map(\.rawValue).joined(separator: ", ")).")
+                    ? "This API key lacks the scope \(needs.scope)."
+                    : "This needs one of the roles \(needs.roles.map(\.rawValue).joined(separator: ", ")).")
         default: throw Problem.unauthorized
         }
+    }
+
+    /// Asks for one more permission than the route's, where only the data tell that it is needed.
+    /// - Throws: 403.
+    public func require(_ permission: Permission) throws {
+        precondition(isInTransaction, "what is asked about was read in a transaction")
+        let who = try authorizeInputs()
+        try accept(
+            try db.one(WebSQL.authorize, who.token, who.isKey, who.wanted, permission.roleNames, permission.scope), needing: permission)
     }
 
     /// The person behind a session, for routes that need no workspace. API keys are not persons.

@@ -45,6 +45,56 @@ import Vocabulary
         }
     }
 
+    @Test func `what a job tells of a segment is for those who see the segment, and for whoever asked`() throws {
+        try withAccounts { site in
+            let segment: String = try site.db.value(
+                "INSERT INTO segments (workspace_id, name, rule, is_restricted) VALUES ($1::uuid, 'S', '{}', true) RETURNING id::text",
+                site.workspace.sqlValue)
+            let action: String = try site.db.value(
+                "INSERT INTO segment_actions (workspace_id, segment_id, kind, parameters) VALUES ($1::uuid, $2::uuid, 'tag', '{}') RETURNING id::text",
+                site.workspace.sqlValue, segment.sqlValue)
+            func enqueue(_ kind: String, _ payload: JSONValue) throws -> JobID {
+                try site.db.transaction { db in
+                    try db.setWorkspace(site.workspace)
+                    return try db.enqueue(kind, payload: payload)
+                }
+            }
+            let jobs = [
+                try enqueue("calculate_segment", ["segment_id": .string(segment)]),
+                try enqueue("act_on_segment", ["action_id": .string(action)]),
+                try enqueue("undo_segment_action", ["action_id": .string(action)]),
+            ]
+            try site.db.execute("UPDATE jobs SET result = '{\"members\": 5}', problem = '{\"code\": \"rule_no_longer_valid\"}'")
+            func shown(_ user: TestUser) throws -> [Bool] {
+                let listed = Dictionary(
+                    uniqueKeysWithValues: try site.items("/api/jobs", as: user).map { ($0["id"]?.string, $0["result"] != .null) })
+                return try jobs.map { job in
+                    let json = try site.send("GET", "/api/jobs/\(job)", as: user).json
+                    #expect((json["problem"] != .null) == (json["result"] != .null) && listed[job.description] == (json["result"] != .null))
+                    return json["result"] != .null
+                }
+            }
+            #expect(try shown(site.admin) == [true, true, true])
+            #expect(try shown(site.manager) == [false, false, false] && shown(site.viewer) == [false, false, false])
+            for job in jobs { #expect(try site.send("POST", "/api/jobs/\(job)/cancel", as: site.manager).status == 404) }
+
+            try site.db.execute("UPDATE jobs SET created_by = '\(site.manager.id)' WHERE id = '\(jobs[1])'")
+            #expect(try shown(site.manager) == [false, true, false])
+            #expect(try site.send("POST", "/api/jobs/\(jobs[1])/cancel", as: site.manager).status == 200)
+            try site.db.execute(
+                """
+                INSERT INTO segment_shares (workspace_id, segment_id, user_id, permission)
+                VALUES ('\(site.workspace)', '\(segment)', '\(site.viewer.id)', 'view')
+                """)
+            #expect(try shown(site.viewer) == [true, true, true])
+            // With whom it was shared goes with it.
+            try site.db.execute("DELETE FROM segments")
+            #expect(try shown(site.viewer) == [false, false, false] && shown(site.manager) == [false, true, false])
+            #expect(try shown(site.admin) == [true, true, true])
+            #expect(try site.send("POST", "/api/jobs/\(jobs[0])/cancel", as: site.admin).status == 200)
+        }
+    }
+
     @Test func `the audit log tells who did what, to those who may know`() throws {
         try withAccounts { site in
             let key = try site.db.createAPIKey(in: site.workspace)

@@ -28,6 +28,11 @@ private enum JobListSQL {
          WHERE j.workspace_id = current_workspace() AND (j.created_at, j.id) < ($1::timestamptz, $2::uuid) AND j.state = $4
          ORDER BY j.created_at DESC, j.id DESC LIMIT $3
         """)
+    /// No row for a job that is not there, and for one of a segment that is not shared with whoever asks.
+    static let mayCancel = Statement<Bool, JobID>(
+        """
+        SELECT true FROM jobs j WHERE j.workspace_id = current_workspace() AND j.id = $1 AND NOT hides_job(j)
+        """)
     static let read = Statement<JSONText, JobID>(
         """
         SELECT job_json(j) FROM jobs j WHERE j.workspace_id = current_workspace() AND j.id = $1
@@ -53,7 +58,7 @@ private func readJob(_ call: Call) throws -> Response {
 private func cancelJob(_ call: Call) throws -> Response {
     let id: JobID = try call.pathID("id")
     let job = try call.transaction { db in
-        guard try db.first(JobListSQL.read, id) != nil else { throw Problem.notFound("job") }
+        guard try db.first(JobListSQL.mayCancel, id) != nil else { throw Problem.notFound("job") }
         guard try db.cancelJob(id) else { throw Problem.conflict("job_ended", "The job has ended already.") }
         try call.audit("job.cancelled", "job", id.uuid, in: db)
         return try db.one(JobListSQL.read, id)

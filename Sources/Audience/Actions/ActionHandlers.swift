@@ -67,11 +67,18 @@ func exportMembers(_ call: Call) throws -> Response {
     }
 }
 
+/// Each keeps an audience and writes a whole segment: a workspace works on so many at a time.
+private let mostOpenActions = 5
+
 /// Notes the action and queues it. Whom it is about is decided when it starts.
 private func start(_ kind: ActionKind, _ call: Call, _ parameters: (Connection) throws -> JSONObject) throws -> Response {
     let segment: SegmentID = try call.pathID("id")
     return try call.transaction { db in
         try db.segment(segment, for: .use).refuseArchived()
+        _ = try db.one(ActionSQL.lockStarts)
+        if try db.one(ActionSQL.openCount) >= mostOpenActions {
+            throw Problem.conflict("too_many_actions", "\(mostOpenActions) actions on segments are under way; wait for one, or cancel it.")
+        }
         let action = try db.one(ActionSQL.insert, segment, kind.rawValue, .object(try parameters(db)), call.actor.user)
         let job = try db.enqueue("act_on_segment", payload: ["action_id": .string(action.description)], by: call.actor.user)
         try db.run(ActionSQL.begin, action, job)
@@ -102,16 +109,18 @@ func readAction(_ call: Call) throws -> Response {
     }
 }
 
-/// Whoever may do this with a segment may do it with what was done to it. One that is gone hides nothing any more.
+/// Whoever may do this with a segment may do it with what was done to it.
 private func check(_ id: SegmentActionID, for wanted: SegmentPermission, _ db: Connection) throws {
-    guard let segment = try db.first(ActionSQL.segment, id) else { throw Problem.notFound("segment action") }
-    if try db.first(ActionSQL.segmentState, segment) != nil { _ = try db.segment(segment, for: wanted) }
+    guard let access = try db.first(ActionSQL.access, id), access > 0 else { throw Problem.notFound("segment action") }
+    guard access >= wanted.rank else { throw Problem.forbidden("The segment is shared with you to view, not to \(wanted.rawValue).") }
 }
 
 func undoAction(_ call: Call) throws -> Response {
     let id: SegmentActionID = try call.pathID("id")
     return try call.transaction { db in
         try check(id, for: .use, db)
+        // It deletes a campaign, so it takes what making it took.
+        if try db.one(ActionSQL.kind, id) == ActionKind.message.rawValue { try call.require(.writeCampaigns) }
         let action = try db.one(ActionSQL.lock, id)
         if action.isOpen { throw Problem.conflict("segment_action_running", "It has not ended; cancel its job first.") }
         if action.isUndone { throw Problem.conflict("already_undone", "It was undone already.") }

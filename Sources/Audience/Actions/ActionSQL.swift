@@ -18,9 +18,24 @@ enum ActionSQL {
         """
         SELECT segment_action_json(a) FROM segment_actions a WHERE a.workspace_id = current_workspace() AND a.id = $1
         """)
-    static let segment = Statement<SegmentID, SegmentActionID>(
+    /// What whoever asks may do with it, as a rank of `SegmentPermission`.
+    static let access = Statement<Int, SegmentActionID>(
         """
-        SELECT segment_id FROM segment_actions WHERE workspace_id = current_workspace() AND id = $1
+        SELECT segment_action_access(a) FROM segment_actions a WHERE a.workspace_id = current_workspace() AND a.id = $1
+        """)
+    static let kind = Statement<String, SegmentActionID>(
+        """
+        SELECT kind FROM segment_actions WHERE workspace_id = current_workspace() AND id = $1
+        """)
+    /// So that two who start the last one that is allowed do not start two. Until the transaction ends.
+    static let lockStarts = Statement<Bool>(
+        """
+        SELECT pg_advisory_xact_lock(hashtextextended('segment actions ' || current_workspace()::text, 0)) IS NULL
+        """)
+    static let openCount = Statement<Int>(
+        """
+        SELECT count(*) FROM jobs
+         WHERE workspace_id = current_workspace() AND kind = 'act_on_segment' AND state IN ('queued', 'running')
         """)
     static let page = Statement<PageRow, SegmentID, TimestampText, SegmentActionID, Int>(
         """
