@@ -3,5 +3,5 @@ import Jobs
 import Messaging
 
 runWorker(
-    handlers: importJobs + fieldJobs + segmentJobs + segmentActionJobs + scoreJobs + messagingJobs,
+    handlers: importJobs + contactJobs + fieldJobs + segmentJobs + segmentActionJobs + scoreJobs + messagingJobs,
     loops: sendingLoops + deliveryLoops + segmentLoops + alertLoops + exportLoops)

@@ -1,4 +1,5 @@
 internal import JSON
+internal import Jobs
 internal import PostgreSQL
 internal import Vocabulary
 internal import Web
@@ -30,6 +31,8 @@ func removeMember(_ call: Call) throws -> Response {
         let before = try lockForChange(user, becoming: nil, call, db)
         try db.run(MemberSQL.remove, user)
         try withdraw(from: user, allBut: nil, db)
+        // Contacts that belong to them may be many.
+        try db.enqueue("release_contacts", payload: ["user_id": .string(user.description)])
         try call.audit("member.removed", "user", user.uuid, details: ["role": .string(before.rawValue)], in: db)
     }
     return .noContent

@@ -21,5 +21,9 @@ public let contactRoutes: [Route] = [
     .patch(
         "/api/contacts/{id}", changeContact, needs: .writeAudience, body: ContactDraft.schema,
         "Change the members that are given"),
+    .get(
+        "/api/contacts/{id}/events", listContactEvents, needs: .readAudience,
+        query: QueryParameter.paging + [QueryParameter("name", .string(min: 1, max: 255), "Those of this name")],
+        "What happened to a contact, newest first: events, and segment.entered and segment.exited"),
     .delete("/api/contacts/{id}", deleteContact, needs: .writeAudience, "Delete a contact with its memberships"),
 ]

@@ -38,9 +38,6 @@ public struct ContactFacts: Sendable {
         self.zone = zone
         self.readingZone = readingZone
     }
-
-    /// Events of all names, a measure of what an evaluation costs.
-    var eventCount: Int { events.values.reduce(0) { $0 + $1.count } }
 }
 
 /// A regular expression on a field.

@@ -80,8 +80,8 @@ extension RuleEvaluator {
                 next += 1
             }
             if let latest, candidate.at <= latest { return true }
-            // Those of its own instant are behind `next`, and none is its own successor.
-            return reached[next...].prefix { $0.at == candidate.at }.contains { $0.id != candidate.id }
+            // Those of its own instant are behind `next`, and none is its own successor: of two, one is another.
+            return reached[next...].prefix(2).contains { $0.at == candidate.at && $0.id != candidate.id }
         }
     }
 

@@ -45,13 +45,16 @@ private func explanation(_ json: JSONValue, _ contact: ContactID, _ db: Connecti
     let (rule, scope) = try RuleLibrary.read(json, db)
     do {
         let facts = try ContactFacts.load(rule, scope, contact, db)
+        let evaluator = RuleEvaluator(rule, facts)
+        if evaluator.cost.each(rule.match) > EvaluationCost.limit { throw FactsError.tooMuch }
         let hidden = Set(try db.all(ExplainSQL.hidden, Array(rule.dependencies.segments)))
-        return Explanation(RuleEvaluator(rule, facts), at: scope.now, hiding: hidden).json()
+        return Explanation(evaluator, at: scope.now, hiding: hidden).json()
     } catch FactsError.noSuchContact {
         throw Problem.notFound("contact")
     } catch FactsError.tooMuch {
         throw Problem(
             422, "too_much_history", "Too much history",
-            "The rule reads more than \(FactsLimit.rows) events and changes of this contact, or \(FactsLimit.bytes >> 20) MiB of them.")
+            "The rule reads more than \(FactsLimit.rows) events and changes of this contact, or \(FactsLimit.bytes >> 20) MiB of them, "
+                + "or asks too much of so many.")
     }
 }

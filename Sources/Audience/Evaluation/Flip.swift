@@ -30,6 +30,7 @@ extension RuleEvaluator {
     /// At least one step is made, whatever is left of the budget.
     func nextFlip(of node: Node, after now: Instant, _ budget: inout FlipBudget) -> Flip? {
         let answer = holds(node, moment(now))
+        let step = 50 + cost.once(node) / 10
         let horizon = now.adding(seconds: Self.horizonSeconds)
         var at = now
         repeat {
@@ -38,7 +39,7 @@ extension RuleEvaluator {
             guard let next = watches.compactMap({ $0.next(after: here, until: horizon) }).min() else { return nil }
             at = next
             if holds(node, moment(at)) != answer { return Flip(at: at, isCertain: true) }
-            budget.left -= 50 + watches.count + facts.eventCount / 10
+            budget.left -= step + watches.count
         } while budget.left > 0
         return Flip(at: at, isCertain: false)
     }

@@ -5,11 +5,13 @@ public import Vocabulary
 public struct RuleEvaluator: Sendable {
     public let rule: Rule
     public let facts: ContactFacts
+    let cost: EvaluationCost
 
     /// - Parameter facts: loaded for this rule.
     public init(_ rule: Rule, _ facts: ContactFacts) {
         self.rule = rule
         self.facts = facts
+        cost = EvaluationCost(facts)
     }
 
     /// Whether the contact, as the facts show it, is found by the rule at an instant.

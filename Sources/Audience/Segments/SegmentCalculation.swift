@@ -19,7 +19,17 @@ public let segmentJobs: [JobHandler] = [
             "entered": JSONValue(difference.entered), "exited": JSONValue(difference.exited),
             "as_of": .string(difference.asOf.description),
         ]
-    }
+    },
+    // Put into the queue in the transaction that deletes the segment.
+    JobHandler("forget_members") { context in
+        guard let id = context.payload["segment_id"]?.string.flatMap({ SegmentID($0) }) else {
+            throw JobFailure("bad_payload", "The job names no segment.")
+        }
+        while try context.transaction({ db in try db.run(SegmentSQL.forgetMembers, id, 10_000) }) > 0 {
+            if context.isStopping { throw JobSnooze(seconds: 0) }
+        }
+        return ["segment_id": .string(id.description)]
+    },
 ]
 
 /// What a calculation changed.

@@ -75,6 +75,7 @@ func deleteSegment(_ call: Call) throws -> Response {
             throw Problem.conflict("segment_in_use", "It is used by \(users.prefix(10).joined(separator: ", ")).\(way)")
         }
         try db.run(SegmentSQL.delete, id)
+        try db.enqueue("forget_members", payload: ["segment_id": .string(id.description)])
         try call.audit("segment.deleted", "segment", id.uuid, in: db)
     }
     return .noContent

@@ -153,6 +153,16 @@ enum SegmentSQL {
          ORDER BY occurred_at DESC, contact_id DESC, change DESC
          LIMIT $5
         """)
+    /// Some members of a segment that is gone.
+    static let forgetMembers = Statement<Int, SegmentID, Int>(
+        """
+        DELETE FROM segment_members m
+         USING (SELECT o.contact_id FROM segment_members o
+                 WHERE o.workspace_id = current_workspace() AND o.segment_id = $1
+                   AND NOT EXISTS (SELECT FROM segments s WHERE s.workspace_id = current_workspace() AND s.id = $1)
+                 LIMIT $2) f
+         WHERE m.workspace_id = current_workspace() AND m.segment_id = $1 AND m.contact_id = f.contact_id
+        """)
     /// Keeps two calculations of one segment apart, and nobody else.
     static let lockCalculation = Statement<Bool, SegmentID>(
         """

@@ -47,7 +47,7 @@ struct ActionSite {
     func work() throws {
         let db = try site.database.connect(as: .worker)
         let configuration = try testConfiguration(database: site.database.conninfo(as: .worker), ["MUSTER_EXPORTS": exports.path])
-        let handlers = segmentActionJobs + segmentJobs
+        let handlers = segmentActionJobs + segmentJobs + contactJobs
         let worker = Worker(configuration, handlers, [])
         while let claimed = try db.first(JobSQL.claim, handlers.map(\.kind), JobContext.leaseSeconds) { worker.perform(claimed, db) }
     }

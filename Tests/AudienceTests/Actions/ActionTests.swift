@@ -1,5 +1,7 @@
 // What can be done to a segment, and taken back.
 import JSON
+import Jobs
+import PostgreSQL
 import TestSupport
 import Testing
 import Vocabulary
@@ -39,10 +41,42 @@ extension JSONValue {
             let alone = try actions.act(segment, "assign", ["user_ids": [.string(people[0])]])
             try site.owner.runDynamic("DELETE FROM members WHERE user_id = $1", [people[2].sqlValue])
             #expect(try actions.undo(alone)["kept"] == 1)
-            #expect(try actions.value("SELECT count(*) FROM contacts WHERE assigned_to = '\(people[2])'") == 0)
             let stranger = try site.owner.createUser("member", in: try site.owner.createWorkspace()).id.description
             #expect(try actions.send("POST", segment + "/actions/assign", json: ["user_ids": [.string(stranger)]]).code == "not_a_member")
             #expect(try site.send("POST", "/api/contacts", json: ["assigned_to": .string(stranger)]).code == "not_a_member")
+        }
+    }
+
+    @Test func `who leaves keeps no contact, whoever gives them one in the same moment`() throws {
+        try withActions { actions throws in
+            let site = actions.site
+            let people = try (0..<2).map { _ in try site.owner.createUser("member", in: site.workspace).id }
+            let mine = try (0..<3).map { _ in try site.add(["assigned_to": .string(people[0].description)])["id"]?.string ?? "" }
+            let other = try site.add(["assigned_to": .string(people[1].description)])["id"]?.string ?? ""
+            let giver = try site.database.connect(as: .owner)
+            try giver.runDynamic("BEGIN", [])
+            try giver.runDynamic("UPDATE contacts SET assigned_to = $1 WHERE id = $2", [people[0].sqlValue, other.sqlValue])
+            #expect { () throws in
+                try site.owner.transaction { db in
+                    try db.runDynamic("SET LOCAL lock_timeout = '50ms'", [])
+                    try db.runDynamic("DELETE FROM members WHERE user_id = $1", [people[0].sqlValue])
+                }
+            } throws: { ($0 as? PostgresError)?.sqlState == .lockNotAvailable }
+            try giver.runDynamic("COMMIT", [])
+            try site.owner.transaction { db in
+                try db.setWorkspace(site.workspace)
+                try db.runDynamic("DELETE FROM members WHERE user_id = $1", [people[0].sqlValue])
+                try db.enqueue("release_contacts", payload: ["user_id": .string(people[0].description)])
+            }
+            let before = try site.send("GET", "/api/contacts/\(mine[0])").json
+            try actions.work()
+            for id in mine + [other] {
+                let contact = try site.send("GET", "/api/contacts/\(id)").json
+                #expect(contact["assigned_to"] == .null)
+            }
+            #expect(try site.send("GET", "/api/contacts/\(mine[0])").json["version"]?.integer == (before["version"]?.integer ?? 0) + 1)
+            let answer = try site.send("PATCH", "/api/contacts/\(other)", json: ["assigned_to": .string(people[0].description)])
+            #expect(answer.status == 422 && answer.code == "not_a_member")
         }
     }
 

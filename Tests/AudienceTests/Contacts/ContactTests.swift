@@ -25,6 +25,37 @@ import Vocabulary
         }
     }
 
+    @Test func `what happened to a contact is listed newest first, by name as well, page by page`() throws {
+        try withAudience { site throws in
+            let id = try site.add(["name": "a"])["id"]?.string ?? ""
+            let other = try site.add(["name": "b"])["id"]?.string ?? ""
+            _ = try site.segment("All", ["all": []])
+            try site.calculate()
+            try site.owner.runDynamic(
+                """
+                INSERT INTO events (workspace_id, contact_id, name, occurred_at, properties)
+                SELECT workspace_id, id, CASE WHEN n % 2 = 0 THEN 'order' ELSE 'visit' END, now() - n * interval '1 day',
+                       jsonb_build_object('n', n) FROM contacts, generate_series(1, 5) n WHERE id = $1::uuid
+                """, [id.sqlValue])
+            func listed(_ query: String = "", of contact: String? = nil) throws -> [JSONValue] {
+                try site.send("GET", "/api/contacts/\(contact ?? id)/events\(query)").json["items"]?.array ?? []
+            }
+            #expect(try listed().map { $0["name"] } == ["segment.entered", "visit", "order", "visit", "order", "visit"])
+            #expect(try listed("?name=order").map { $0["properties"]?["n"] } == [2, 4])
+            #expect(try listed("?name=segment.entered").first?["properties"]?["segment"] == "All")
+            #expect(try listed(of: other).count == 1)
+            var (paged, query) = ([JSONValue](), "?limit=4")
+            while true {
+                let page = try site.send("GET", "/api/contacts/\(id)/events\(query)").json
+                paged += page["items"]?.array ?? []
+                guard let cursor = page["pagination"]?["next_cursor"]?.string else { break }
+                query = "?limit=4&cursor=\(cursor)"
+            }
+            #expect(try paged == listed())
+            #expect(try site.send("GET", "/api/contacts/0190f5c2-0000-7000-8000-000000000000/events").status == 404)
+        }
+    }
+
     @Test func `values are stored in one form, and empty text is missing`() throws {
         try withAudience { site throws in
             let contact = try site.add([

@@ -167,4 +167,30 @@ extension AudienceSite {
             #expect(try site.send("POST", "/api/segments/explain", json: body).json["tree"]?["count"] == JSONValue(FactsLimit.rows))
         }
     }
+
+    @Test func `a rule that asks too much of a long history is refused before it is begun`() throws {
+        try withAudience { site throws in
+            let contact = try site.add(["email": "a@example.com"])
+            let _: [Int] = try site.owner.dynamic(
+                """
+                INSERT INTO events (workspace_id, contact_id, name, occurred_at, properties)
+                SELECT c.workspace_id, c.id, 'seen', '2026-01-01', jsonb_build_object('n', n) FROM contacts c, generate_series(1, 40000) n
+                RETURNING 1
+                """, [])
+            func explained(_ conditions: Int) throws -> TestAnswer {
+                let condition: JSONValue = ["field": "n", "op": "at_least", "value": 39_990]
+                let asked = JSONValue.array(Array(repeating: ["event": "seen", "where": condition], count: conditions))
+                return try site.send(
+                    "POST", "/api/segments/explain", json: ["rule": ["match": ["any": asked]], "contact_id": .string(site.id(contact))])
+            }
+            #expect(try explained(5).json["tree"]?["children"]?.array?.first?["count"] == 11)
+            let refused = try explained(100)
+            #expect(refused.status == 422 && refused.code == "too_much_history")
+            // All at one instant: each follows any other, and none itself.
+            let steps = JSONValue.array(Array(repeating: ["event": "seen"], count: 10))
+            let answer = try site.send(
+                "POST", "/api/segments/explain", json: ["rule": ["match": ["sequence": steps]], "contact_id": .string(site.id(contact))])
+            #expect(answer.status == 200)
+        }
+    }
 }

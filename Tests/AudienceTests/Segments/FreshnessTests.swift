@@ -116,10 +116,11 @@ extension AudienceSite {
             }
             let history = try site.send("GET", path + "/history").json["items"]?.array ?? []
             #expect(history.map { $0["change"] } == ["exited", "entered"])
-            let events: [String] = try site.owner.dynamic(
-                "SELECT name || ' ' || (properties ->> 'segment_id') FROM events ORDER BY occurred_at, name", [])
-            let id = path.dropFirst("/api/segments/".count)
-            #expect(events == ["segment.entered \(id)", "segment.exited \(id)"])
+            let events = try site.send("GET", "/api/contacts/\(a)/events").json["items"]?.array ?? []
+            #expect(events.map { $0["name"] } == ["segment.exited", "segment.entered"])
+            let id = JSONValue.string(String(path.dropFirst("/api/segments/".count)))
+            #expect(events.allSatisfy { $0["properties"] == ["segment_id": id, "segment": "New"] })
+            #expect(events.map { $0["occurred_at"] } == history.map { $0["occurred_at"] })
         }
     }
 

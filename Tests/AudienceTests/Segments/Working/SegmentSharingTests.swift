@@ -69,6 +69,11 @@ private func withScene(_ body: (Scene) throws -> Void) throws { try withAudience
                     "POST", "/api/segments", json: ["name": "N", "rule": ["match": ["segment": scene.id]]], as: scene.other.token
                 ).code == "unknown_segment")
             #expect(try site.send("GET", path).json["name"] == "Secret", "nothing was changed")
+            let contact = try site.owner.value("SELECT id FROM contacts", as: UUID.self)
+            func events(_ token: String?) throws -> Int? {
+                try site.send("GET", "/api/contacts/\(contact)/events", as: token).json["items"]?.array?.count
+            }
+            #expect(try events(scene.other.token) == 0 && events(scene.maker.token) == 1)
         }
     }
 
