@@ -29,6 +29,11 @@ enum RFM {
         if counts.changed > Scores.mostMarks { try Scores.recalculate(readersOf: RuleContext.rfm.keys.sorted(), db) }
         return Result(contacts: problem == nil ? counts.buyers : 0, changed: counts.changed)
     }
+
+    /// In a transaction after that of the groups.
+    static func recalculateReaders(savedSince start: Instant, _ db: Connection) throws {
+        try Scores.recalculate(readersOf: RuleContext.rfm.keys.sorted(), since: start, db)
+    }
 }
 
 struct RFMSettings: RowDecodable {

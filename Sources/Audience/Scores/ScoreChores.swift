@@ -51,7 +51,9 @@ public let scoreChores: [Chore] = [
         }
         for workspace in try db.all(ScoreChoreSQL.groups) {
             try each("workspace", workspace.description) {
+                let start = Instant.now()
                 try inWorkspace(workspace) { db in counts.groups += try RFM.calculate(db)?.changed ?? 0 }
+                try inWorkspace(workspace) { db in try RFM.recalculateReaders(savedSince: start, db) }
             }
         }
         return [

@@ -19,7 +19,9 @@ public let scoreJobs: [JobHandler] = [
         ]
     },
     JobHandler("calculate_rfm") { context in
+        let start = Instant.now()
         let result = try context.transaction { db in try RFM.calculate(db) }
+        try context.transaction { db in try RFM.recalculateReaders(savedSince: start, db) }
         guard let result else { throw JobFailure("not_found", "There are no settings for the groups.") }
         return ["contacts": JSONValue(result.contacts), "changed": JSONValue(result.changed)]
     },
@@ -105,7 +107,8 @@ struct ScoreRun {
         }
         try inTransaction { db in
             try db.run(ScoreSQL.scored, stored.id, stored.version, now)
-            if result.changed >= Scores.mostMarks { try Scores.recalculate(readersOf: ["scores." + stored.key], db) }
+            let isMarked = result.changed < Scores.mostMarks
+            if result.changed > 0 { try Scores.recalculate(readersOf: ["scores." + stored.key], since: isMarked ? now : nil, db) }
         }
         return result
     }
@@ -117,8 +120,11 @@ enum Scores {
     static let mostMarks = 10_000
 
     /// Without a key: a calculation that runs may have looked before the change.
-    static func recalculate(readersOf fields: [String], _ db: Connection) throws {
-        for segment in try db.all(ScoreSQL.liveReaders, fields) {
+    /// - Parameter start: when writing began, in a transaction after it: a segment that was saved meanwhile was no reader
+    ///   yet when contacts were marked, and may have been calculated before what was written was to be seen.
+    static func recalculate(readersOf fields: [String], since start: Instant? = nil, _ db: Connection) throws {
+        // The clocks of two machines agree within seconds.
+        for segment in try db.all(ScoreSQL.liveReaders, fields, start?.adding(seconds: -60)) {
             try db.enqueue("calculate_segment", payload: ["segment_id": .string(segment.description)])
         }
     }

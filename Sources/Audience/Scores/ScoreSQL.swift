@@ -120,11 +120,12 @@ enum ScoreSQL {
                        SELECT FROM segment_inputs i WHERE i.workspace_id = current_workspace() AND i.input = 'scores.' || m.key))
         SELECT count(*) FROM written
         """)
-    /// Live segments that read one of these fields.
-    static let liveReaders = Statement<SegmentID, [String]>(
+    /// Live segments that read one of these fields; with `$2` those alone that were saved or calculated since.
+    static let liveReaders = Statement<SegmentID, [String], Instant?>(
         """
         SELECT DISTINCT s.id FROM segment_inputs i JOIN segments s ON s.workspace_id = i.workspace_id AND s.id = i.segment_id
          WHERE i.workspace_id = current_workspace() AND i.input = ANY ($1) AND s.schedule = 'live'
+           AND ($2::timestamptz IS NULL OR s.calculated_at IS NULL OR greatest(s.calculated_at, s.updated_at) >= $2)
         """)
     static let scored = Statement<Int, ScoreModelID, Int, Instant>(
         """

@@ -23,7 +23,7 @@ public let segmentWorkRoutes: [Route] = [
         "The definition as a file: references by name, for review in git"),
     .get(
         "/api/segments/definitions", exportDefinitions, needs: .readAudience,
-        query: [QueryParameter("ids", .string(max: 4000), "Which, separated by commas; all that are not archived when absent")],
+        query: [QueryParameter("ids", .string(max: 7400), "Which, up to 200, separated by commas; all that are not archived when absent")],
         "Several definitions as one file"),
     .post(
         "/api/segments/import", importDefinitions, needs: .writeAudience, limit: .heavy,

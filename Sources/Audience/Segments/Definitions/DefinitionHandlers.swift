@@ -10,17 +10,30 @@ func exportDefinition(_ call: Call) throws -> Response {
         _ = try db.segment(id, for: .view)
         let segments = try db.all(DefinitionSQL.chosen, [id])
         guard let definition = try definitions(of: segments, db).first else { throw Problem.notFound("segment") }
-        return file(definition.json, named: fileName(definition.name))
+        return try file(definition.get().json, named: fileName(segments[0].name))
     }
 }
 
+/// Of those named, each or none. Of all, those that can be told; `left_out` says which cannot, and why.
 func exportDefinitions(_ call: Call) throws -> Response {
     return try call.read { db in
-        let ids = try call.query("ids").map { try segmentIDs($0, 1...1000) }
+        let ids = try call.query("ids").map { try segmentIDs($0, 1...200) }
         let segments = try db.all(DefinitionSQL.chosen, ids)
         if segments.count > 1000 { throw Problem.invalid("/ids", "too_many", "At most 1000 segments at once; name them in `ids`.") }
         if let ids { try checkFound(ids, segments.map(\.id)) }
-        return file(["segments": .array(try definitions(of: segments, db).map(\.json))], named: "segments")
+        var leftOut: [JSONValue] = []
+        var told: [JSONValue] = []
+        for (segment, definition) in zip(segments, try definitions(of: segments, db)) {
+            switch definition {
+            case .success(let definition): told.append(definition.json)
+            case .failure(let problem) where ids == nil:
+                leftOut.append(["name": .string(segment.name), "reason": JSONValue(problem.detail)])
+            case .failure(let problem): throw problem
+            }
+        }
+        var json: JSONObject = ["segments": .array(told)]
+        if !leftOut.isEmpty { json["left_out"] = .array(leftOut) }
+        return file(.object(json), named: "segments")
     }
 }
 
@@ -46,8 +59,8 @@ func checkFound(_ wanted: [SegmentID], _ found: [SegmentID]) throws {
     try faults.check()
 }
 
-/// - Throws: 409 where something has no name that another workspace could find it by.
-private func definitions(of segments: [DefinedSegment], _ db: Connection) throws -> [SegmentDefinition] {
+/// One for each; a 409 where something has no name that another workspace could find it by.
+private func definitions(of segments: [DefinedSegment], _ db: Connection) throws -> [Result<SegmentDefinition, Problem>] {
     var mentioned: [ReferenceKind: Set<UUID>] = [:]
     for segment in segments {
         _ = SegmentDefinition.mapReferences(segment.rule, at: "") { kind, text, _ in
@@ -59,21 +72,25 @@ private func definitions(of segments: [DefinedSegment], _ db: Connection) throws
     let names = Dictionary(
         try db.all(DefinitionSQL.names, ids(.segment), ids(.list), ids(.campaign)).map { ("\($0.kind) \($0.id)", $0) },
         uniquingKeysWith: { first, _ in first })
-    return try segments.map { segment in
-        let rule = try SegmentDefinition.mapReferences(segment.rule, at: "") { kind, text, _ in
+    func definition(of segment: DefinedSegment) throws(Problem) -> SegmentDefinition {
+        var problem: Problem?
+        let rule = SegmentDefinition.mapReferences(segment.rule, at: "") { kind, text, _ in
             guard let thing = names["\(kind.rawValue) \(UUID(text) ?? UUID(high: 0, low: 0))"] else {
-                throw Problem.conflict(
+                problem = .conflict(
                     "no_portable_name", "The rule of \(segment.name) reads a \(kind.rawValue) that is gone or not shared with you.")
+                return .null
             }
-            guard thing.matches == 1, !(kind == .campaign && thing.name == "*") else {
-                throw Problem.conflict(
+            if thing.matches > 1 || (kind == .campaign && thing.name == "*") {
+                problem = .conflict(
                     "no_portable_name",
                     "The rule of \(segment.name) reads the campaign \(thing.name), whose name does not tell it from others; rename it.")
             }
             return .string(thing.name)
         }
+        if let problem { throw problem }
         return SegmentDefinition(name: segment.name, description: segment.description, rule: rule)
     }
+    return segments.map { segment in Result { () throws(Problem) in try definition(of: segment) } }
 }
 
 private func file(_ json: JSONValue, named name: String) -> Response {

@@ -15,7 +15,8 @@ struct DefinitionFile: BodyDecodable {
     ]
     static let schema: Schema = .object(
         members.map { .optional($0.name, $0.schema, $0.description) } + [
-            .optional("segments", .array(.object(members), min: 1, max: 200), "Several definitions, in any order")
+            .optional("segments", .array(.object(members), min: 1, max: 200), "Several definitions, in any order"),
+            .optional("left_out", .any, "What an export could not tell; not read"),
         ])
 
     init(_ body: JSONObject) throws {
