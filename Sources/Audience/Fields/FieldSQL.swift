@@ -2,7 +2,18 @@ internal import PostgreSQL
 internal import Web
 
 enum FieldSQL {
-    /// Built-in fields come from us as `$1` and `$2`. Examples are of the newest 200 contacts: enough to recognise a
+    /// Scores and RFM groups: fields of rules that no contact carries, as far as the workspace has them.
+    private static let computed = """
+        (SELECT 'scores.' || m.key AS key, 'number' AS type, m.name AS label FROM score_models m WHERE m.workspace_id = current_workspace()
+          UNION ALL
+         SELECT v.key, v.type, v.label FROM rfm_settings r CROSS JOIN (VALUES
+             ('rfm.recency', 'number', 'Recency, 1 to 5'), ('rfm.frequency', 'number', 'Frequency, 1 to 5'),
+             ('rfm.monetary', 'number', 'Monetary value, 1 to 5'), ('rfm.group', 'text', 'RFM group')) v (key, type, label)
+          WHERE r.workspace_id = current_workspace())
+        """
+    private static func isComputed(_ key: String) -> String { "\(key) LIKE 'scores.%' OR \(key) LIKE 'rfm.%'" }
+
+    /// Built-in fields come from us as `$1` and `$2`; then the workspace's own, then the computed ones. Examples are of the newest 200 contacts: enough to recognise a
     /// field by, and the same cost however many contacts there are.
     static let page = Statement<PageRow, [String], [String], Int, String, Int>(
         """
@@ -12,7 +23,9 @@ enum FieldSQL {
                   FROM unnest($1::text[], $2::text[]) AS b (key, type)
                 UNION ALL
                 SELECT 2, f.key, f.type, false, f.is_declared, f.label, f.version, f.first_seen_at
-                  FROM fields f WHERE f.workspace_id = current_workspace()),
+                  FROM fields f WHERE f.workspace_id = current_workspace()
+                UNION ALL
+                SELECT 3, m.key, m.type, true, false, m.label, 0, NULL FROM \(computed) m),
              listed AS (SELECT * FROM known k WHERE (k.rank, k.key) > ($3::int, $4) ORDER BY k.rank, k.key LIMIT $5),
              recent AS MATERIALIZED (
                 SELECT to_jsonb(c) AS contact FROM contacts c WHERE c.workspace_id = current_workspace()
@@ -22,7 +35,8 @@ enum FieldSQL {
                                  'examples', (SELECT coalesce(json_agg(e.value), '[]') FROM (
                                      SELECT DISTINCT r.contact #> string_to_array(l.key, '.') AS value FROM recent r
                                       WHERE r.contact #>> string_to_array(l.key, '.') <> '' ORDER BY 1 LIMIT 3) e),
-                                 'statistics', field_statistics_json(l.key, ARRAY(SELECT r.contact FROM recent r))),
+                                 'statistics', CASE WHEN \(isComputed("l.key")) THEN NULL
+                                     ELSE field_statistics_json(l.key, ARRAY(SELECT r.contact FROM recent r)) END),
                l.rank, l.key
           FROM listed l ORDER BY l.rank, l.key
         """)
@@ -35,7 +49,9 @@ enum FieldSQL {
               FROM unnest($1::text[], $2::text[]) AS b (key, type) WHERE b.key = $3
             UNION ALL
             SELECT f.key, f.type, false, f.is_declared, f.label, f.version, f.first_seen_at
-              FROM fields f WHERE f.workspace_id = current_workspace() AND f.key = $3),
+              FROM fields f WHERE f.workspace_id = current_workspace() AND f.key = $3
+            UNION ALL
+            SELECT m.key, m.type, true, false, m.label, 0, NULL FROM \(computed) m WHERE m.key = $3),
         recent AS MATERIALIZED (
             SELECT to_jsonb(c) AS contact FROM contacts c WHERE c.workspace_id = current_workspace()
              ORDER BY c.created_at DESC, c.id DESC LIMIT 200)
@@ -44,7 +60,8 @@ enum FieldSQL {
                                  'examples', (SELECT coalesce(json_agg(e.value), '[]') FROM (
                                      SELECT DISTINCT r.contact #> string_to_array(k.key, '.') AS value FROM recent r
                                       WHERE r.contact #>> string_to_array(k.key, '.') <> '' ORDER BY 1 LIMIT 3) e),
-                                 'statistics', field_statistics_json(k.key, ARRAY(SELECT r.contact FROM recent r))) AS json,
+                                 'statistics', CASE WHEN \(isComputed("k.key")) THEN NULL
+                                     ELSE field_statistics_json(k.key, ARRAY(SELECT r.contact FROM recent r)) END) AS json,
                k.version
           FROM known k
         """)

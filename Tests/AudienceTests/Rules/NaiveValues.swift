@@ -43,7 +43,7 @@ func naiveText(_ text: String, _ op: String, _ wanted: JSONValue, _ lower: Bool)
     case "domain_is":
         // What stands between the first at sign and the next.
         list.contains(Array(text.drop { $0 != "@" }.dropFirst().prefix { $0 != "@" }))
-    case "country_is": (wanted.array ?? [wanted]).contains { $0.string == naiveCountry(string(text)) }
+    case "country_is": (wanted.array ?? [wanted]).contains { $0.string?.uppercased() == naiveCountry(string(text)) }
     case "matches":
         try! NSRegularExpression(pattern: wanted.string!, options: lower ? [.caseInsensitive] : [])
             .firstMatch(in: string(whole), range: NSRange(string(whole).startIndex..., in: string(whole))) != nil

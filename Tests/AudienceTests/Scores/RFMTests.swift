@@ -105,6 +105,15 @@ extension AudienceSite {
             let first = try create("Likely to buy!")
             #expect(first.status == 201 && first.json["field"] == "scores.likely_to_buy" && first.json["state"] == "untrained")
             #expect(try create("likely, to buy").json["field"] == "scores.likely_to_buy_2")
+            // Whoever writes rules finds them among the fields.
+            let fields = try site.send("GET", "/api/fields?limit=200").json["items"]?.array ?? []
+            let scores = fields.filter { $0["key"]?.string?.hasPrefix("scores.") == true }
+            #expect(scores.map { $0["key"] } == ["scores.likely_to_buy", "scores.likely_to_buy_2"])
+            #expect(scores.allSatisfy { $0["type"] == "number" && $0["built_in"] == true && $0["statistics"] == .null })
+            #expect(!fields.contains { $0["key"] == "rfm.group" })
+            #expect(try site.send("PUT", "/api/rfm", json: ["event": "order"]).status < 300)
+            #expect(try site.send("GET", "/api/fields/rfm.group").json["type"] == "text")
+            #expect(try site.send("GET", "/api/fields/scores.likely_to_buy").json["label"] == "Likely to buy!")
             #expect(try create("Ärger").json["field"] == "scores.rger" && create("誰").json["field"] == "scores.model")
             #expect(try create("Likely to buy!").code == "name_taken")
             let wrong = try create("Wrong", ["where": ["field": "amount", "op": "has_any_of", "value": 3]])
