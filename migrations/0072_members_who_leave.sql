@@ -1,6 +1,6 @@
 -- Why: somebody who leaves may own a million contacts, and whoever removes them cannot wait for each to be changed. So a
 -- job takes the contacts off them, and what the foreign key made sure of is checked where a contact is given to somebody.
--- Locks: contacts for a moment.
+-- Locks: contacts and members for a moment.
 
 ALTER TABLE contacts DROP CONSTRAINT assignee_is_a_member;
 

@@ -110,7 +110,7 @@ public struct Migrations: Sendable {
                 do {
                     try apply(migration, on: db, lockSeconds)
                     break
-                } catch PostgresError.statement(.lockNotAvailable, _) where attempt < attempts {
+                } catch let error as PostgresError where attempt < attempts && [.lockNotAvailable, .deadlockDetected].contains(error.sqlState) {
                     attempt += 1
                     usleep(UInt32(lockSeconds * Double.random(in: 100_000...300_000)))
                 }

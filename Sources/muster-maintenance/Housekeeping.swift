@@ -123,6 +123,25 @@ private enum HousekeepingSQL {
                  WHERE s.workspace_id = t.workspace_id AND s.id = t.id AND s.member_count <> t.members RETURNING 1)
         SELECT count(*) FROM mended
         """)
+    /// Left by a job that was cancelled, or by somebody who deleted a segment in SQL.
+    static let orphanedMembers = Statement<Int>(
+        """
+        DELETE FROM segment_members m
+         WHERE m.ctid = ANY (ARRAY(
+               SELECT o.ctid FROM segment_members o
+                WHERE (o.workspace_id, o.segment_id) NOT IN (SELECT s.workspace_id, s.id FROM segments s) LIMIT 10000))
+           AND NOT EXISTS (SELECT FROM segments s WHERE s.workspace_id = m.workspace_id AND s.id = m.segment_id)
+        """)
+    /// Contacts of somebody who is no member.
+    static let orphanedContacts = Statement<Int>(
+        """
+        UPDATE contacts c SET assigned_to = NULL, updated_at = now(), version = c.version + 1
+         WHERE (c.workspace_id, c.id) IN (
+               SELECT o.workspace_id, o.id FROM contacts o
+                WHERE o.assigned_to IS NOT NULL
+                  AND (o.workspace_id, o.assigned_to) NOT IN (SELECT m.workspace_id, m.user_id FROM members m)
+                ORDER BY o.workspace_id, o.id LIMIT 1000 FOR NO KEY UPDATE)
+        """)
     static let wrongOrdinals = Statement<Int>(
         """
         WITH truth AS (SELECT workspace_id, max(ordinal) AS last FROM contacts GROUP BY workspace_id),
@@ -178,6 +197,8 @@ let housekeeping: [Chore] = [
     Chore("sessions", "Forget sessions that ended") { db in [("ended", try untilNone { try db.run(HousekeepingSQL.endSessions) })] },
     Chore("counters", "Compare stored counters with what they count, and mend them") { db in
         [
+            ("memberships_ended", try untilNone { try db.run(HousekeepingSQL.orphanedMembers) }),
+            ("contacts_released", try untilNone { try db.run(HousekeepingSQL.orphanedContacts) }),
             ("segments_mended", try db.one(HousekeepingSQL.wrongMemberCounts)),
             ("ordinals_mended", try db.one(HousekeepingSQL.wrongOrdinals)),
         ]

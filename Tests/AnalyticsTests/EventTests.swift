@@ -42,6 +42,18 @@ import Vocabulary
         }
     }
 
+    @Test func `entries and exits of segments are nobody's to send`() throws {
+        try withAnalytics { site in
+            _ = try site.contacts(1)
+            var forged = event(["external_id": "c1"]).object!
+            forged["name"] = "segment.entered"
+            let answer = try site.post("/api/events", ["events": [.object(forged)]])
+            let error = answer.json["rejected"]?.array?.first?["errors"]?.array?.first
+            #expect(error?["code"] == "reserved_event" && error?["pointer"] == "/events/0/name", "\(answer.text)")
+            #expect(try stored(site) == 0)
+        }
+    }
+
     @Test(arguments: [true, false])
     func `of a batch everything that is right is in, and the rest is told with its place`(asArray: Bool) throws {
         try withAnalytics { site in

@@ -34,6 +34,30 @@ private func chore(_ name: String, _ database: TestDatabase) throws -> (status: 
         }
     }
 
+    @Test func `what a cancelled job left behind is ended by the next night`() throws {
+        try withOwnDatabase { database throws in
+            let db = try database.connect()
+            let workspace = try db.createWorkspace()
+            let person = try db.createUser("member", in: workspace).id
+            try db.execute("SELECT set_config('muster.workspace_id', '\(workspace)', false)")
+            try db.runDynamic(
+                """
+                INSERT INTO contacts (workspace_id, ordinal, assigned_to) SELECT $1, n, $2 FROM generate_series(1, 1500) n
+                """, [workspace.sqlValue, person.sqlValue])
+            try db.runDynamic("INSERT INTO segments (workspace_id, name, rule) VALUES ($1, 'S', '{}')", [workspace.sqlValue])
+            try db.runDynamic("INSERT INTO segments (workspace_id, name, rule) VALUES ($1, 'T', '{}')", [workspace.sqlValue])
+            try db.execute(
+                "INSERT INTO segment_members SELECT c.workspace_id, s.id, c.id, now() FROM contacts c CROSS JOIN segments s")
+            try db.execute("DELETE FROM segments WHERE name = 'S'; DELETE FROM members")
+            #expect(try db.value("SELECT count(*) FROM segment_members", as: Int.self) == 3000)
+            let (status, log) = try chore("counters", database)
+            #expect(status == 0 && log.contains("\"memberships_ended\":1500") && log.contains("\"contacts_released\":1500"), "\(log)")
+            #expect(try db.value("SELECT count(*) FROM segment_members", as: Int.self) == 1500)
+            #expect(try db.value("SELECT member_count FROM segments", as: Int.self) == 1500)
+            #expect(try db.value("SELECT count(*) FROM contacts WHERE assigned_to IS NOT NULL", as: Int.self) == 0)
+        }
+    }
+
     @Test func `rows that came before their partition move into it, and the ledger is still in step`() throws {
         try withOwnDatabase { database throws in
             let db = try database.connect()

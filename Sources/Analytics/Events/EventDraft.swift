@@ -61,6 +61,9 @@ struct EventDraft {
             faults.add(jsonPointer(pointer, "contact"), "exactly_one", "Name the contact by one of id, external_id, email and phone.")
         }
         name = body.string("name")
+        if name.hasPrefix("segment.") {
+            faults.add(jsonPointer(pointer, "name"), "reserved_event", "Events `segment.…` are written by segments alone.")
+        }
         occurredAt = body.optionalString("occurred_at").flatMap { Instant(rfc3339: $0) } ?? now
         if occurredAt > now + Self.toleratedSeconds || occurredAt < Self.earliest {
             faults.add(jsonPointer(pointer, "occurred_at"), "out_of_range", "From 1970 to an hour from now.")

@@ -83,7 +83,8 @@ enum ActionSQL {
         INSERT INTO segment_action_batches (workspace_id, action_id, seq, contact_ids)
         SELECT current_workspace(), $1, m.seq, array_agg(m.contact_id ORDER BY m.contact_id)
           FROM (SELECT s.contact_id, (row_number() OVER (ORDER BY s.contact_id) - 1) / $3::bigint AS seq
-                  FROM segment_members s WHERE s.workspace_id = current_workspace() AND s.segment_id = $2) m
+                  FROM segment_members s WHERE s.workspace_id = current_workspace() AND s.segment_id = $2
+                   AND EXISTS (SELECT FROM segments g WHERE g.workspace_id = current_workspace() AND g.id = $2)) m
          GROUP BY m.seq
         """)
     static let fixed = Statement<Int, SegmentActionID>(

@@ -16,18 +16,17 @@ private enum ContactEventSQL {
         WITH happened AS (
                 SELECT e.id, e.name, e.occurred_at, e.properties FROM events e
                  WHERE e.workspace_id = current_workspace() AND e.contact_id = $1 AND ($2::text IS NULL OR e.name = $2)
-                   AND e.occurred_at <= $3::timestamptz
+                   AND e.name NOT LIKE 'segment.%' AND e.occurred_at <= $3::timestamptz
                 UNION ALL
                 SELECT md5(h.segment_id || h.change || h.contact_id || extract(epoch FROM h.occurred_at))::uuid,
                        'segment.' || h.change, h.occurred_at, jsonb_build_object('segment_id', h.segment_id, 'segment', s.name)
                   FROM segment_changes h JOIN segments s ON s.workspace_id = h.workspace_id AND s.id = h.segment_id
                  WHERE h.workspace_id = current_workspace() AND h.contact_id = $1 AND ($2::text IS NULL OR 'segment.' || h.change = $2)
-                   AND h.occurred_at <= $3::timestamptz AND segment_access(s) > 0)
+                   AND h.occurred_at <= $3::timestamptz AND segment_access(s) > 0),
+             listed AS MATERIALIZED (
+                SELECT * FROM happened WHERE (occurred_at, id) < ($3::timestamptz, $4) ORDER BY occurred_at DESC, id DESC LIMIT $5)
         SELECT json_build_object('id', id, 'name', name, 'occurred_at', rfc3339(occurred_at), 'properties', properties), occurred_at, id
-          FROM happened
-         WHERE (occurred_at, id) < ($3::timestamptz, $4)
-         ORDER BY occurred_at DESC, id DESC
-         LIMIT $5
+          FROM listed ORDER BY occurred_at DESC, id DESC
         """)
 }
 

@@ -12,11 +12,10 @@ private enum ReleaseSQL {
                 SELECT c.id FROM contacts c
                  WHERE c.workspace_id = current_workspace() AND c.assigned_to = $1
                    AND NOT EXISTS (SELECT FROM members m WHERE m.workspace_id = current_workspace() AND m.user_id = $1)
-                 LIMIT $2 FOR NO KEY UPDATE),
+                 ORDER BY c.id LIMIT $2 FOR NO KEY UPDATE),
              released AS (
                 UPDATE contacts c SET assigned_to = NULL, updated_at = now(), version = c.version + 1
-                  FROM next n
-                 WHERE c.workspace_id = current_workspace() AND c.id = n.id AND c.assigned_to = $1
+                 WHERE c.workspace_id = current_workspace() AND c.id = ANY (ARRAY(SELECT n.id FROM next n)) AND c.assigned_to = $1
                 RETURNING 1)
         SELECT count(*) FROM released
         """)

@@ -1,11 +1,11 @@
 // What an evaluation in Swift costs, known before it is begun: no statement's timeout ends it.
 
-/// Visits of events by the nodes of a rule, for one contact. A visit is about a microsecond; a kilobyte of text that a
-/// condition reads counts as 10 more.
+/// Visits of events by the nodes of a rule, for one contact. A visit is one to three microseconds; a kilobyte of
+/// text that a condition reads counts as 10 more.
 struct EvaluationCost: Sendable {
-    /// The most that is explained for one contact: each node is evaluated again for every one that it is inside of, and about
-    /// five times for itself. A rule of ten events over 50,000 of them is far below.
-    static let limit = 3_000_000
+    /// The most that one evaluation of a rule may cost for its contact to be explained: some seconds. An explanation
+    /// evaluates every node several times, so it has a deadline besides, which is looked at between nodes.
+    static let limit = 2_000_000
 
     private let weights: [String: (events: Int, contents: Int)]
     private let changes: Int
@@ -29,17 +29,6 @@ struct EvaluationCost: Sendable {
         case .history, .wasInSegment: 1 + changes
         case .field, .segment, .list, .consent, .engagement, .bucket: 1
         }
-    }
-
-    /// An evaluation of every node, each with what is below it.
-    func each(_ node: Node) -> Int {
-        let below =
-            switch node {
-            case .all(let nodes), .any(let nodes), .none(let nodes), .atLeast(_, let nodes): nodes.reduce(0) { $0 + each($1) }
-            case .not(let node): each(node)
-            default: 0
-            }
-        return once(node) + below
     }
 
     private func over(_ name: String, _ condition: Node?) -> Int {

@@ -46,9 +46,9 @@ private func explanation(_ json: JSONValue, _ contact: ContactID, _ db: Connecti
     do {
         let facts = try ContactFacts.load(rule, scope, contact, db)
         let evaluator = RuleEvaluator(rule, facts)
-        if evaluator.cost.each(rule.match) > EvaluationCost.limit { throw FactsError.tooMuch }
+        if evaluator.cost.once(rule.match) > EvaluationCost.limit { throw FactsError.tooMuch }
         let hidden = Set(try db.all(ExplainSQL.hidden, Array(rule.dependencies.segments)))
-        return Explanation(evaluator, at: scope.now, hiding: hidden).json()
+        return try Explanation(evaluator, at: scope.now, hiding: hidden).json()
     } catch FactsError.noSuchContact {
         throw Problem.notFound("contact")
     } catch FactsError.tooMuch {

@@ -17,20 +17,25 @@ struct Explanation {
     }
 
     /// Members for the top of an answer, and the tree.
-    func json() -> JSONObject {
+    /// - Throws: `FactsError.tooMuch` when it takes more than some seconds.
+    func json() throws(FactsError) -> JSONObject {
         var budget = FlipBudget(200_000)
         let flip = evaluator.nextFlip(of: evaluator.rule.match, after: moment.now, &budget)
+        let tree = node(evaluator.rule.match, "/match", &budget)
+        if budget.isLate { throw .tooMuch }
         return [
             "contact_id": .string(evaluator.facts.contact.description), "matches": .bool(evaluator.matches(at: moment.now)),
             "as_of": .string(moment.now.description), "timezone": .string(moment.zone.name),
             "next_flip_at": JSONValue(flip?.at.description), "next_flip_is_certain": .bool(flip?.isCertain ?? true),
-            "rule": evaluator.rule.json, "tree": node(evaluator.rule.match, "/match", &budget),
+            "rule": evaluator.rule.json, "tree": tree,
         ]
     }
 
     // MARK: Nodes
 
     private func node(_ node: Node, _ pointer: String, _ budget: inout FlipBudget) -> JSONValue {
+        // The whole answer is refused then.
+        if budget.isLate { return .null }
         if isHidden(node) { return ["pointer": .string(pointer), "reason": "(not shared with you)"] }
         let matches = evaluator.holds(node, moment)
         var json: JSONObject = ["pointer": .string(pointer), "matches": .bool(matches)]

@@ -12,7 +12,12 @@ public struct Flip: Sendable, Equatable {
 /// what a rule of 500 nodes over 50,000 events can cost.
 struct FlipBudget {
     fileprivate var left: Int
-    init(_ work: Int = 50_000) { left = work }
+    private let deadline: Instant
+    init(_ work: Int = 50_000, seconds: Double = 5) {
+        left = work
+        deadline = .now() + seconds
+    }
+    var isLate: Bool { Instant.now() > deadline }
 }
 
 extension RuleEvaluator {
@@ -40,7 +45,7 @@ extension RuleEvaluator {
             at = next
             if holds(node, moment(at)) != answer { return Flip(at: at, isCertain: true) }
             budget.left -= step + watches.count
-        } while budget.left > 0
+        } while budget.left > 0 && !budget.isLate
         return Flip(at: at, isCertain: false)
     }
 }

@@ -8,13 +8,14 @@ private enum RuleSQL {
     /// table may hold a third of all contacts, 40 bytes each, because a compiled rule hashes whoever has so many events and
     /// the planner expects a third of them; 6 times 4 MB at least. More room than needed costs: groups of events then are
     /// hashed as well where walking the index in order takes two thirds of the time (1 million contacts, 5 million events).
+    /// 64 times (19 million contacts) at most: ordinals grow with contacts that come and go.
     static let mentioned = Statement<Mention, [String], [UUID], [UUID], [UUID], [String]>(
         """
         SELECT 'workspace' AS kind, id::text AS name, timezone AS value FROM workspaces WHERE id = current_workspace()
         UNION ALL
-        SELECT 'now', set_config('hash_mem_multiplier', greatest(6, coalesce(
+        SELECT 'now', set_config('hash_mem_multiplier', least(64, greatest(6, coalesce(
                    (SELECT o.last_ordinal / 3 * 40 / pg_size_bytes(current_setting('work_mem')) + 1
-                      FROM contact_ordinals o WHERE o.workspace_id = current_workspace()), 0))::text, true),
+                      FROM contact_ordinals o WHERE o.workspace_id = current_workspace()), 0)))::text, true),
                rfc3339(clock_timestamp())
         UNION ALL
         SELECT 'field', key, type FROM fields WHERE workspace_id = current_workspace() AND key = ANY ($1::text[])

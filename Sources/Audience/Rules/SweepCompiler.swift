@@ -3,13 +3,18 @@
 // Nothing is stored per contact. Between two instants an edge like "30 days ago" sweeps over the values between its two
 // places; only whose value lies there can have changed sides. So a look costs what the sweep found, where an index
 // serves the values, and the truth of the rest needs no evaluation.
+//
+// A contact that changed between the two instants was looked at when it did, and its answer of then is what the segment
+// has. Both edges of "in the last 20 seconds" may have swept over its new value since, so the answers at the two ends
+// say nothing of it: what counts is whether an edge has passed, or where that is not asked, whether anything was written.
 internal import PostgreSQL
 internal import Vocabulary
 
 /// Statements about a rule and time.
 struct CompiledSweep {
     typealias Query = (sql: String, values: [SQLValue])
-    /// Ids of all contacts, and perhaps of others too, whose answer at the end differs from that at the beginning.
+    /// Ids of all contacts, and perhaps of others too, whose answer at the end differs from that at the beginning, or from
+    /// that of any instant since at which something of theirs changed.
     let candidates: Query
     /// One row, one column: an instant after the end, before which time alone changes nobody's answer. NULL: never.
     let nextFlip: Query
@@ -41,8 +46,11 @@ extension RuleCompiler {
         for leaf in leaves {
             if let select = sweptEvents(leaf, since: start) {
                 selects.append(select)
+            } else if let swept = sweptValues(leaf, since: start) {
+                differences.append(swept)
             } else {
                 differences.append(difference(leaf, since: start))
+                if let written = written(leaf, since: start + -Self.longestTransaction) { differences.append(written) }
             }
         }
         if !differences.isEmpty {
@@ -60,6 +68,41 @@ extension RuleCompiler {
     }
 
     // MARK: Candidates
+
+    /// Contacts with a value that an edge has swept over. `nil`: edges move by days or months, or days are compared; whoever
+    /// changes is looked at on the same side of those.
+    private mutating func sweptValues(_ leaf: Node, since start: Instant) -> String? {
+        guard case .field(let leaf) = leaf, let offsets = leaf.steadyEdges else { return nil }
+        let value = FieldValue(leaf.source, leaf.type, &self).time(&self)
+        let swept = offsets.map { offset in
+            let (from, to) = (start + Double(offset), scope.now + Double(offset))
+            return "\(value) BETWEEN \(bind(from, "timestamptz")) AND \(bind(to, "timestamptz"))"
+        }
+        return "(" + swept.joined(separator: " OR ") + ")"
+    }
+
+    /// Seconds by which a transaction may have begun, and dated what it wrote, before others see it.
+    private static let longestTransaction = 60.0
+
+    /// Whether something that this leaf reads was written since. `nil`: that is no matter, see `sweptValues`.
+    private mutating func written(_ leaf: Node, since start: Instant) -> String? {
+        func events(_ names: [String]) -> String {
+            let names = bind(Set(names).sorted(), "text[]")
+            return exists("events e", "e", "e.name = ANY (\(names)) AND e.received_at >= \(bind(start, "timestamptz"))")
+        }
+        switch leaf {
+        case .history: return "(c.updated_at >= \(bind(start, "timestamptz")))"
+        case .wasInSegment(let id, _):
+            let moved = "h.segment_id = \(bind(id, "uuid")) AND h.occurred_at >= \(bind(start, "timestamptz"))"
+            return exists("segment_changes h", "h", moved)
+        case .engagement(let leaf):
+            return engagement(EngagementLeaf(campaign: leaf.campaign, deed: leaf.deed, window: .since(.instant(start))))
+        case .event(let leaf): return events([leaf.name])
+        case .aggregate(let leaf): return events([leaf.name])
+        case .sequence(let leaf): return events(leaf.steps.map(\.name))
+        default: return nil
+        }
+    }
 
     /// Whose answer to this leaf differs: exact, and as costly as evaluating the leaf twice.
     private mutating func difference(_ leaf: Node, since start: Instant) -> String {
@@ -107,6 +150,11 @@ extension RuleCompiler {
         let span = span(half)
         if isFirst { return span.from.map { startOfDay($0) } ?? "NULL" }
         return span.to.map { $0.isDay ? endOfDay($0) : $0.sql } ?? "NULL"
+    }
+
+    /// Whether candidates are whoever an edge has swept over, for all instants between.
+    func sweepsEdges(_ leaf: Node) -> Bool {
+        if case .field(let field) = leaf { field.steadyEdges != nil } else { timedEvents(leaf) != nil }
     }
 
     // MARK: The next flip
@@ -163,5 +211,18 @@ extension RuleCompiler {
         let edge = bind(scope.now + Double(offset), "timestamptz")
         let end = "((date_trunc('day', \(edge) AT TIME ZONE \(zone)) + '1 day') AT TIME ZONE \(zone))"
         return "\(end) - \(bind("\(offset) seconds", "interval"))"
+    }
+}
+
+extension FieldLeaf {
+    /// Seconds from now to each edge, where instants are compared with edges that move steadily.
+    fileprivate var steadyEdges: [Int]? {
+        guard type == .time, operation.comparesInstants else { return nil }
+        var offsets: [Int] = []
+        for motion in operation.motions {
+            guard case .elapsed(let offset) = motion else { return nil }
+            offsets.append(offset)
+        }
+        return offsets
     }
 }

@@ -52,8 +52,12 @@ public let scoreChores: [Chore] = [
         for workspace in try db.all(ScoreChoreSQL.groups) {
             try each("workspace", workspace.description) {
                 let start = Instant.now()
-                try inWorkspace(workspace) { db in counts.groups += try RFM.calculate(db)?.changed ?? 0 }
-                try inWorkspace(workspace) { db in try RFM.recalculateReaders(savedSince: start, db) }
+                var changed = 0
+                try inWorkspace(workspace) { db in changed = try RFM.calculate(db)?.changed ?? 0 }
+                counts.groups += changed
+                if (1...Scores.mostMarks).contains(changed) {
+                    try inWorkspace(workspace) { db in try RFM.recalculateReaders(savedSince: start, db) }
+                }
             }
         }
         return [

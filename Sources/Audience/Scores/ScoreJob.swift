@@ -21,7 +21,9 @@ public let scoreJobs: [JobHandler] = [
     JobHandler("calculate_rfm") { context in
         let start = Instant.now()
         let result = try context.transaction { db in try RFM.calculate(db) }
-        try context.transaction { db in try RFM.recalculateReaders(savedSince: start, db) }
+        if (1...Scores.mostMarks).contains(result?.changed ?? 0) {
+            try context.transaction { db in try RFM.recalculateReaders(savedSince: start, db) }
+        }
         guard let result else { throw JobFailure("not_found", "There are no settings for the groups.") }
         return ["contacts": JSONValue(result.contacts), "changed": JSONValue(result.changed)]
     },

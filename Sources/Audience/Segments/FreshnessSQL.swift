@@ -21,7 +21,8 @@ enum FreshnessSQL {
         WITH oldest AS MATERIALIZED (
                 SELECT d.id FROM dirty_contacts d WHERE d.workspace_id = current_workspace() ORDER BY d.id LIMIT $1),
              taken AS (
-                DELETE FROM dirty_contacts d USING oldest o WHERE d.workspace_id = current_workspace() AND d.id = o.id
+                DELETE FROM dirty_contacts d
+                 WHERE d.workspace_id = current_workspace() AND d.id = ANY (ARRAY(SELECT o.id FROM oldest o))
                 RETURNING d.contact_id, d.reads, d.marked_at),
              marks AS MATERIALIZED (SELECT DISTINCT t.contact_id, r.input FROM taken t CROSS JOIN LATERAL unnest(t.reads) r (input)),
              live AS MATERIALIZED (SELECT s.id FROM segments s

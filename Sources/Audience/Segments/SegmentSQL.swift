@@ -157,11 +157,11 @@ enum SegmentSQL {
     static let forgetMembers = Statement<Int, SegmentID, Int>(
         """
         DELETE FROM segment_members m
-         USING (SELECT o.contact_id FROM segment_members o
-                 WHERE o.workspace_id = current_workspace() AND o.segment_id = $1
-                   AND NOT EXISTS (SELECT FROM segments s WHERE s.workspace_id = current_workspace() AND s.id = $1)
-                 LIMIT $2) f
-         WHERE m.workspace_id = current_workspace() AND m.segment_id = $1 AND m.contact_id = f.contact_id
+         WHERE m.workspace_id = current_workspace() AND m.segment_id = $1 AND m.contact_id = ANY (ARRAY(
+               SELECT o.contact_id FROM segment_members o
+                WHERE o.workspace_id = current_workspace() AND o.segment_id = $1
+                  AND NOT EXISTS (SELECT FROM segments s WHERE s.workspace_id = current_workspace() AND s.id = $1)
+                LIMIT $2))
         """)
     /// Keeps two calculations of one segment apart, and nobody else.
     static let lockCalculation = Statement<Bool, SegmentID>(
@@ -222,9 +222,9 @@ enum SegmentSQL {
             SELECT (SELECT count(*) FROM target) AS members, (SELECT count(*) FROM come) AS entered,
                    (SELECT count(*) FROM gone) AS exited,
                    (SELECT count(*) FROM difference d
-                     WHERE NOT EXISTS (SELECT FROM dirty_contacts w
-                                        WHERE w.workspace_id = current_workspace()
-                                          AND w.contact_id = coalesce(d.come, d.gone))) AS unmarked
+                     -- Hashed, whatever the planner knows of a table that is full and empty by turns.
+                     WHERE coalesce(d.come, d.gone) NOT IN (
+                           SELECT w.contact_id FROM dirty_contacts w WHERE w.workspace_id = current_workspace())) AS unmarked
             """, rule.values + [segment.sqlValue, rule.asOf.sqlValue]
         )
     }

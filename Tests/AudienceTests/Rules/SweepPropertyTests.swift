@@ -31,7 +31,7 @@ import Vocabulary
                     }
                 }
             }
-            var timed = 0
+            var (timed, exact) = (0, 0)
             for number in 0..<250 {
                 var json = dice.rule()
                 if dice.chance(50) { json = ["version": 1, "timezone": json["timezone"]!, "match": eventRule(&dice)] }
@@ -57,6 +57,14 @@ import Vocabulary
                 let candidates: [ContactID] = try world.db.dynamic(forward.candidates.sql, forward.candidates.values)
                 let missed = changed.subtracting(candidates.map(\.description))
                 #expect(missed.isEmpty, "seed \(seed), rule \(number) from \(start) to \(end): \(json.text)")
+                // Who changed in between was looked at then, and may have left the window since.
+                let compiler = RuleCompiler(rule: rule, scope: RuleScope(workspace: world.workspace, zone: world.zone, now: end))
+                if rule.match.timedLeaves.allSatisfy({ compiler.sweepsEdges($0) }) {
+                    exact += 1
+                    let moment = start + Double.random(in: 0...1, using: &dice.generator) * end.seconds(since: start)
+                    let later = try found(moment).symmetricDifference(found(end)).subtracting(candidates.map(\.description))
+                    #expect(later.isEmpty, "seed \(seed), rule \(number) from \(moment), swept from \(start) to \(end): \(json.text)")
+                }
                 let flips: [Instant?] = try world.db.dynamic(now.nextFlip.sql, now.nextFlip.values)
                 #expect(flips[0].map { $0 > start } ?? true, "seed \(seed), rule \(number): \(json.text)")
                 // An edge that moves by months is looked at once a minute; in between it may flip.
@@ -68,9 +76,41 @@ import Vocabulary
                     #expect(same, "seed \(seed), rule \(number) at \(moment), from \(start), flip \(flip): \(json.text)")
                 }
             }
-            #expect(timed > 30)
+            #expect(timed > 30 && exact > 15)
         }
     }
+
+    @Test func `who changed between two sweeps, and left a window since, is a candidate`() throws {
+        try withWorld(zone: "UTC") { world in
+            try world.field("seen_at", .time)
+            let written = try world.db.one(Self.now)
+            let contact = try world.contact("a", ["seen_at": .string(written.description)], lastContacted: written)
+            let segment = try world.db.one(WorldSQL.segment, "S", ["version": 1, "match": ["all": []]])
+            _ = try world.db.dynamic(
+                "UPDATE contacts SET status = 'x', updated_at = now() WHERE id = $1::uuid RETURNING 1", [contact.sqlValue]) as [Int]
+            _ = try world.db.dynamic(
+                """
+                INSERT INTO segment_changes (workspace_id, segment_id, contact_id, change, occurred_at)
+                SELECT workspace_id, $2::uuid, id, unnest(ARRAY['entered', 'exited']), now() FROM contacts WHERE id = $1::uuid RETURNING 1
+                """, [contact.sqlValue, segment.sqlValue]) as [Int]
+            try world.event("a", "message.clicked", at: written.description, ["campaign_id": "c", "when": .string(written.description)])
+            let last: JSONValue = ["last": "20s"]
+            for match in [
+                ["field": "updated_at", "op": "within", "value": last], ["field": "attributes.seen_at", "op": "within", "value": last],
+                ["field": "last_contacted_at", "op": "not_within", "value": last], ["field": "status", "changed": last],
+                ["field": "status", "was": "x", "within": last], ["segment": .string(segment.description), "was": true, "within": last],
+                ["campaign": "*", "did": "clicked", "within": last], ["event": "message.clicked", "within": last],
+                ["event": "message.clicked", "where": ["field": "when", "op": "within", "value": last]],
+            ] as [JSONValue] {
+                let rule = try RuleLibrary.parse(["match": match], world.db)
+                let scope = RuleScope(workspace: world.workspace, zone: "UTC", now: written + 60)
+                let sweep = try #require(RuleCompiler.compileSweep(rule, scope, since: written + -10))
+                let candidates: [ContactID] = try world.db.dynamic(sweep.candidates.sql, sweep.candidates.values)
+                #expect(candidates == [contact], "\(match.text)")
+            }
+        }
+    }
+    private static let now = Statement<Instant>("SELECT now()")
 
     private func polls(_ rule: Rule) -> Bool {
         rule.match.timedLeaves.contains { leaf in

@@ -24,7 +24,7 @@ enum TrendSQL {
              steps AS MATERIALIZED (
                 SELECT l.at, l.at AT TIME ZONE z.name AS starts, (l.at + ('1 ' || $4::text)::interval) AT TIME ZONE z.name AS ends
                   FROM zone z
-                 CROSS JOIN generate_series(date_trunc($4, (now() AT TIME ZONE z.name)::date - ($3::int - 1)),
+                 CROSS JOIN generate_series(date_trunc($4, ((now() AT TIME ZONE z.name)::date - ($3::int - 1))::timestamp),
                                             now() AT TIME ZONE z.name, ('1 ' || $4::text)::interval) AS l (at)),
              changes AS MATERIALIZED (
                 SELECT date_trunc($4, h.occurred_at AT TIME ZONE z.name) AS at, count(*) FILTER (WHERE h.change = 'entered') AS entered,

@@ -23,7 +23,9 @@ func exportDefinitions(_ call: Call) throws -> Response {
         if let ids { try checkFound(ids, segments.map(\.id)) }
         var leftOut: [JSONValue] = []
         var told: [JSONValue] = []
-        for (segment, definition) in zip(segments, try definitions(of: segments, db)) {
+        var results = try definitions(of: segments, db)
+        if ids == nil { leaveOutReaders(of: &results, segments) }
+        for (segment, definition) in zip(segments, results) {
             switch definition {
             case .success(let definition): told.append(definition.json)
             case .failure(let problem) where ids == nil:
@@ -34,6 +36,27 @@ func exportDefinitions(_ call: Call) throws -> Response {
         var json: JSONObject = ["segments": .array(told)]
         if !leftOut.isEmpty { json["left_out"] = .array(leftOut) }
         return file(.object(json), named: "segments")
+    }
+}
+
+/// What reads a segment that cannot be told cannot be read anywhere else either.
+private func leaveOutReaders(of results: inout [Result<SegmentDefinition, Problem>], _ segments: [DefinedSegment]) {
+    var missing = Set(zip(segments, results).compactMap { segment, result in (try? result.get()) == nil ? segment.name : nil })
+    var isMore = !missing.isEmpty
+    while isMore {
+        isMore = false
+        for (index, segment) in segments.enumerated() {
+            guard case .success(let definition) = results[index] else { continue }
+            var read: String?
+            _ = SegmentDefinition.mapReferences(definition.rule, at: "") { kind, name, _ in
+                if kind == .segment, missing.contains(name) { read = name }
+                return .null
+            }
+            guard let read else { continue }
+            results[index] = .failure(.conflict("no_portable_name", "The rule of \(segment.name) reads \(read), which is left out."))
+            missing.insert(segment.name)
+            isMore = true
+        }
     }
 }
 

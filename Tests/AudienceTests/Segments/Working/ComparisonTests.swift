@@ -157,6 +157,9 @@ import Vocabulary
             #expect(trend["timezone"] == "Pacific/Auckland" && trend["group"] == "day" && trend["member_count"] == 4)
             let points = trend["points"]?.array ?? []
             #expect(points.count == 30)
+            let today: String = try site.owner.value(
+                "SELECT rfc3339(date_trunc('day', now() AT TIME ZONE 'Pacific/Auckland') AT TIME ZONE 'Pacific/Auckland')")
+            #expect(points.last?["at"]?.string == today)
             #expect(points.suffix(11).map { $0["size"] } == [0, 5, 5, 5, 5, 5, 5, 5, 1, 1, 4])
             #expect(points.suffix(3).map { $0["exited"] } == [4, 0, 0] && points.last?["entered"] == 3)
             // Before it was there it had no size.
