@@ -110,7 +110,9 @@ public struct Migrations: Sendable {
                 do {
                     try apply(migration, on: db, lockSeconds)
                     break
-                } catch let error as PostgresError where attempt < attempts && [.lockNotAvailable, .deadlockDetected].contains(error.sqlState) {
+                } catch let error as PostgresError
+                    where attempt < attempts && [.lockNotAvailable, .deadlockDetected].contains(error.sqlState)
+                {
                     attempt += 1
                     usleep(UInt32(lockSeconds * Double.random(in: 100_000...300_000)))
                 }

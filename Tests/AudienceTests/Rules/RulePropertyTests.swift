@@ -41,7 +41,12 @@ import Vocabulary
                 let alone = try world.findOneByOne(parsed, among: contacts, at: RuleDice.now)
                 if let first = alone.symmetricDifference(found).sorted().first {
                     Issue.record(
-                        "seed \(seed), rule \(number): one by one \(alone.contains(first) ? "finds" : "misses") \(first): \(rule.text)")
+                        """
+                        seed \(seed), rule \(number): one by one \(alone.contains(first) ? "finds" : "misses") \(first): \(rule.text)
+                        contact \(contacts[first]!)
+                        \(compiled.predicate)
+                        \(compiled.values)
+                        """)
                     agreed = false
                     return
                 }

@@ -89,6 +89,12 @@ import Vocabulary
             #expect(try within("2026-03-01", "2026-03-01") == ["leap", "march"])
             #expect(try within("2028-02-29", "2028-02-29") == ["leap"])
             #expect(try within("2026-12-20", "2027-01-05") == ["new year"])
+            // A window with an end that nobody knows holds nothing.
+            try world.field("met", .date)
+            for ends in [[["field": "attributes.met"], "2026-12-31"], ["2026-01-01", ["field": "attributes.met"]]] as [JSONValue] {
+                let leaf: JSONValue = ["field": "attributes.birthday", "op": "anniversary_within", "value": ["between": ends]]
+                #expect(try world.find(leaf) == [], "\(ends.text)")
+            }
             let soon: JSONValue = [
                 "field": "attributes.birthday", "op": "anniversary_within", "value": ["calendar": "next", "unit": "month"],
             ]

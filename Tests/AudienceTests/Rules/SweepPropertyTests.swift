@@ -86,13 +86,15 @@ import Vocabulary
             let written = try world.db.one(Self.now)
             let contact = try world.contact("a", ["seen_at": .string(written.description)], lastContacted: written)
             let segment = try world.db.one(WorldSQL.segment, "S", ["version": 1, "match": ["all": []]])
-            _ = try world.db.dynamic(
-                "UPDATE contacts SET status = 'x', updated_at = now() WHERE id = $1::uuid RETURNING 1", [contact.sqlValue]) as [Int]
-            _ = try world.db.dynamic(
-                """
-                INSERT INTO segment_changes (workspace_id, segment_id, contact_id, change, occurred_at)
-                SELECT workspace_id, $2::uuid, id, unnest(ARRAY['entered', 'exited']), now() FROM contacts WHERE id = $1::uuid RETURNING 1
-                """, [contact.sqlValue, segment.sqlValue]) as [Int]
+            _ =
+                try world.db.dynamic(
+                    "UPDATE contacts SET status = 'x', updated_at = now() WHERE id = $1::uuid RETURNING 1", [contact.sqlValue]) as [Int]
+            _ =
+                try world.db.dynamic(
+                    """
+                    INSERT INTO segment_changes (workspace_id, segment_id, contact_id, change, occurred_at)
+                    SELECT workspace_id, $2::uuid, id, unnest(ARRAY['entered', 'exited']), now() FROM contacts WHERE id = $1::uuid RETURNING 1
+                    """, [contact.sqlValue, segment.sqlValue]) as [Int]
             try world.event("a", "message.clicked", at: written.description, ["campaign_id": "c", "when": .string(written.description)])
             let last: JSONValue = ["last": "20s"]
             for match in [
