@@ -29,8 +29,8 @@ private struct ScoreWorld {
     func contacts(_ count: Int, attributes: String) throws {
         try owner.execute(
             """
-            INSERT INTO contacts (workspace_id, ordinal, external_id, created_at, attributes)
-            SELECT current_workspace(), n, 'N' || n, now() - interval '100 days', \(attributes) FROM generate_series(1, \(count)) n
+            INSERT INTO contacts (workspace_id, id, ordinal, external_id, created_at, attributes)
+            SELECT current_workspace(), uuid_of_number(n), n, 'N' || n, now() - interval '100 days', \(attributes) FROM generate_series(1, \(count)) n
             """)
     }
 
@@ -45,8 +45,11 @@ private struct ScoreWorld {
             """)
     }
 
+    /// With an id of its name: ids of contacts and models decide who is held out, and chance alone looks like knowledge once
+    /// in twenty times.
     func model(_ event: String, horizon: Int = 30, where condition: JSONValue? = nil) throws -> ScoreModelID {
-        try owner.one(ScoreSQL.insert, "Will \(event)", "will_\(event)", event, condition, horizon, nil)
+        let id = try owner.one(ScoreSQL.insert, "Will \(event)", "will_\(event)", event, condition, horizon, nil)
+        return try owner.value("UPDATE score_models SET id = md5(key)::uuid WHERE id = $1::uuid RETURNING id", id.sqlValue)
     }
 
     func run(_ model: ScoreModelID) throws -> ScoreRun.Result {
@@ -164,16 +167,9 @@ private func withScores(_ body: (ScoreWorld) throws -> Void) throws {
             #expect(try world.run(model).problem == nil)
             // Whoever did it is as much gold as iron now.
             try world.owner.execute("ALTER TABLE contacts DISABLE TRIGGER changed_contacts_are_noted")
-            // Chance alone looks reliable now and then; it does not do so three times.
-            var result = try world.run(model)
-            for attempt in 0..<3 where result.problem == nil {
-                try world.owner.execute(
-                    """
-                    UPDATE contacts SET attributes = jsonb_build_object('plan',
-                        (ARRAY['gold', 'iron'])[1 + get_byte(decode(md5(ordinal || ':\(attempt)'), 'hex'), 0) % 2])
-                    """)
-                result = try world.run(model)
-            }
+            try world.owner.execute(
+                "UPDATE contacts SET attributes = jsonb_build_object('plan', (ARRAY['gold', 'iron'])[1 + (ordinal / 2) % 2])")
+            let result = try world.run(model)
             #expect(result.problem?.contains("not reliably better") == true, "\(result)")
             let shown = try world.show(model)
             #expect(shown["state"] == "unfit" && shown["report"]?["held_out"]?["auc"] != nil)
@@ -288,11 +284,11 @@ extension ScoreTrainingTests {
             for key in ["history_segment", "zip_code", "channel"] { try world.field(key, .text) }
             try world.owner.runDynamic(
                 """
-                INSERT INTO contacts (workspace_id, ordinal, external_id, created_at, attributes)
-                SELECT current_workspace(), row_number() OVER (), r[1], now() - interval '60 days',
+                INSERT INTO contacts (workspace_id, id, ordinal, external_id, created_at, attributes)
+                SELECT current_workspace(), uuid_of_number(n), n, r[1], now() - interval '60 days',
                        jsonb_build_object('recency', r[4], 'history_segment', r[5], 'history', r[6], 'mens', r[7], 'womens', r[8],
                                           'zip_code', r[9], 'newbie', r[10], 'channel', r[11])
-                  FROM (SELECT string_to_array(line, ',') AS r FROM string_to_table(trim(E'\\n' FROM $1), E'\\n') WITH ORDINALITY t (line, n)
+                  FROM (SELECT string_to_array(line, ',') AS r, n FROM string_to_table(trim(E'\\n' FROM $1), E'\\n') WITH ORDINALITY t (line, n)
                          WHERE n > 1) s
                 """, [.text(try rows("hillstrom_contacts"))])
             try world.owner.runDynamic(
@@ -315,9 +311,8 @@ extension ScoreTrainingTests {
             #expect(report["contacts"] == 64_000 && (18_500...20_000).contains(heldOut["contacts"]?.integer ?? 0))
             let loss = try #require(heldOut["log_loss"]?.real), base = try #require(heldOut["base_rate_log_loss"]?.real)
             #expect(loss < base && (heldOut["auc"]?.real ?? 0) > 0.58, "\(report.text)")
-            // Of the 1,900 in a tenth chance moves the rate by 0.03 at most, once in a thousand times; the split is by chance.
             for row in heldOut["calibration"]?.array ?? [] {
-                #expect(abs((row["predicted"]?.real ?? 0) - (row["observed"]?.real ?? 1)) < 0.06, "\(row)")
+                #expect(abs((row["predicted"]?.real ?? 0) - (row["observed"]?.real ?? 1)) < 0.04, "\(row)")
             }
             print("Hillstrom visits, held out: log-loss \(loss) against \(base), AUC \(heldOut["auc"]?.real ?? 0)")
         }

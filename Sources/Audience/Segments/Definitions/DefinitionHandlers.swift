@@ -41,7 +41,8 @@ func exportDefinitions(_ call: Call) throws -> Response {
 
 /// What reads a segment that cannot be told cannot be read anywhere else either.
 private func leaveOutReaders(of results: inout [Result<SegmentDefinition, Problem>], _ segments: [DefinedSegment]) {
-    var missing = Set(zip(segments, results).compactMap { segment, result in (try? result.get()) == nil ? segment.name : nil })
+    var missing: Set<String> = []
+    for (segment, result) in zip(segments, results) { if case .failure = result { missing.insert(segment.name) } }
     var isMore = !missing.isEmpty
     while isMore {
         isMore = false
