@@ -63,6 +63,7 @@ import Vocabulary
                 try enqueue("calculate_segment", ["segment_id": .string(segment)]),
                 try enqueue("act_on_segment", ["action_id": .string(action)]),
                 try enqueue("undo_segment_action", ["action_id": .string(action)]),
+                try enqueue("forget_members", ["segment_id": .string(segment)]),
             ]
             try site.db.execute("UPDATE jobs SET result = '{\"members\": 5}', problem = '{\"code\": \"rule_no_longer_valid\"}'")
             func shown(_ user: TestUser) throws -> [Bool] {
@@ -74,23 +75,24 @@ import Vocabulary
                     return json["result"] != .null
                 }
             }
-            #expect(try shown(site.admin) == [true, true, true])
-            #expect(try shown(site.manager) == [false, false, false] && shown(site.viewer) == [false, false, false])
+            #expect(try shown(site.admin) == [true, true, true, true])
+            let nothing = [false, false, false, false]
+            #expect(try shown(site.manager) == nothing && shown(site.viewer) == nothing)
             for job in jobs { #expect(try site.send("POST", "/api/jobs/\(job)/cancel", as: site.manager).status == 404) }
 
             try site.db.execute("UPDATE jobs SET created_by = '\(site.manager.id)' WHERE id = '\(jobs[1])'")
-            #expect(try shown(site.manager) == [false, true, false])
+            #expect(try shown(site.manager) == [false, true, false, false])
             #expect(try site.send("POST", "/api/jobs/\(jobs[1])/cancel", as: site.manager).status == 200)
             try site.db.execute(
                 """
                 INSERT INTO segment_shares (workspace_id, segment_id, user_id, permission)
                 VALUES ('\(site.workspace)', '\(segment)', '\(site.viewer.id)', 'view')
                 """)
-            #expect(try shown(site.viewer) == [true, true, true])
+            #expect(try shown(site.viewer) == [true, true, true, true])
             // With whom it was shared goes with it.
             try site.db.execute("DELETE FROM segments")
-            #expect(try shown(site.viewer) == [false, false, false] && shown(site.manager) == [false, true, false])
-            #expect(try shown(site.admin) == [true, true, true])
+            #expect(try shown(site.viewer) == nothing && shown(site.manager) == [false, true, false, false])
+            #expect(try shown(site.admin) == [true, true, true, true])
             #expect(try site.send("POST", "/api/jobs/\(jobs[0])/cancel", as: site.admin).status == 200)
         }
     }
