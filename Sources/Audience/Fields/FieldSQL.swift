@@ -13,8 +13,8 @@ enum FieldSQL {
         """
     private static func isComputed(_ key: String) -> String { "\(key) LIKE 'scores.%' OR \(key) LIKE 'rfm.%'" }
 
-    /// Built-in fields come from us as `$1` and `$2`; then the workspace's own, then the computed ones. Examples are of the newest 200 contacts: enough to recognise a
-    /// field by, and the same cost however many contacts there are.
+    /// Built-in fields come from us as `$1` and `$2`; then the workspace's own, then the computed ones. Examples are of the
+    /// newest 200 contacts: enough to recognise a field by, and the same cost however many contacts there are.
     static let page = Statement<PageRow, [String], [String], Int, String, Int>(
         """
         WITH known AS (
