@@ -101,31 +101,16 @@ enum FreshnessSQL {
         SELECT segment_id, referenced_segment_id FROM segment_references WHERE workspace_id = current_workspace()
         """)
 
-    /// Live segments in which time alone may have changed something.
-    static let dueFlips = Statement<SegmentID>(
-        """
-        SELECT id FROM segments
-         WHERE workspace_id = current_workspace() AND schedule = 'live' AND state = 'ready' AND archived_at IS NULL
-           AND next_flip_at <= now()
-         ORDER BY next_flip_at
-        """)
-
     /// Keeps calculations of this segment away, unless one is at it.
     static let trySegment = Statement<Bool, SegmentID>(
         """
         SELECT pg_try_advisory_xact_lock(hashtextextended('segment ' || $1::uuid::text, 0))
         """)
 
-    static let live = Statement<LiveSegment, SegmentID>(
+    static let liveRule = Statement<JSONValue, SegmentID>(
         """
-        SELECT rule, swept_at FROM segments
+        SELECT rule FROM segments
          WHERE workspace_id = current_workspace() AND id = $1 AND schedule = 'live' AND state = 'ready' AND archived_at IS NULL
-        """)
-
-    /// After a look at all that time has changed up to `$2`, by this rule. NULL for `$3`: time changes nothing more.
-    static let swept = Statement<Int, SegmentID, Instant?, Instant?, JSONValue>(
-        """
-        UPDATE segments SET swept_at = $2, next_flip_at = $3 WHERE workspace_id = current_workspace() AND id = $1 AND rule = $4
         """)
 
     /// After a look at some contacts, of which the first will flip at `$2`.
@@ -133,16 +118,6 @@ enum FreshnessSQL {
         """
         UPDATE segments SET next_flip_at = $2
          WHERE workspace_id = current_workspace() AND id = $1 AND rule = $3 AND coalesce(next_flip_at, 'infinity') > $2
-        """)
-
-    /// Segments whose schedule wants them now; each is told when it is wanted next.
-    static let dueSchedules = Statement<SegmentID>(
-        """
-        UPDATE segments s
-           SET next_refresh_at = next_refresh(s.schedule, s.schedule_minutes, s.schedule_at, now(), w.timezone)
-          FROM workspaces w
-         WHERE s.workspace_id = current_workspace() AND w.id = current_workspace() AND s.next_refresh_at <= now() AND s.archived_at IS NULL
-        RETURNING s.id
         """)
 }
 
@@ -176,14 +151,5 @@ struct SegmentReference: RowDecodable {
     init(_ row: borrowing Row) throws(PostgresError) {
         reader = try row["segment_id"]
         read = try row["referenced_segment_id"]
-    }
-}
-
-struct LiveSegment: RowDecodable {
-    let rule: JSONValue
-    let sweptAt: Instant?
-    init(_ row: borrowing Row) throws(PostgresError) {
-        rule = try row["rule"]
-        sweptAt = try row["swept_at"]
     }
 }

@@ -166,7 +166,8 @@ enum SegmentSQL {
     /// Keeps two calculations of one segment apart, and nobody else.
     static let lockCalculation = Statement<Bool, SegmentID>(
         """
-        SELECT pg_advisory_xact_lock(hashtextextended('segment ' || $1::uuid::text, 0)) IS NULL
+        SELECT pg_advisory_xact_lock(hashtextextended('calculation ' || $1::uuid::text, 0)) IS NULL
+            OR pg_advisory_xact_lock(hashtextextended('segment ' || $1::uuid::text, 0)) IS NULL
         """)
     /// Not when the rule was changed meanwhile: then the membership is another rule's. A refresh that changed nothing
     /// writes nothing (`$4` false); a calculation that somebody asked for, or waits for, always tells its instant.

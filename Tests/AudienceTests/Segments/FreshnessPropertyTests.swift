@@ -94,7 +94,11 @@ private enum ChangeSQL {
                             where error.sqlState == .foreignKeyViolation
                         {}
                     }
-                case 3, 4: for _ in 0..<60 { _ = try Freshness.round(workspace, db) }
+                case 3, 4:
+                    for _ in 0..<60 {
+                        _ = try Freshness.sweep(workspace, db)
+                        _ = try Freshness.round(workspace, db)
+                    }
                 default:
                     for path in saved + saved {
                         var calculation = SegmentCalculation(isRefresh: false) { work in try inWorkspace(work) }
@@ -138,6 +142,7 @@ private enum ChangeSQL {
             #expect(try site.members(recent) == ["late", "young"])
             let db = try site.database.connect(as: .worker)
             func flipped() throws -> Bool {
+                _ = try Freshness.sweep(site.workspace, db)
                 _ = try Freshness.round(site.workspace, db)
                 return try site.members(recent) == ["young"] && site.members(known).count == 3 && site.members(nested) == ["late", "old"]
             }

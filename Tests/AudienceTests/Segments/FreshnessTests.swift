@@ -7,10 +7,11 @@ import Testing
 import Vocabulary
 
 extension AudienceSite {
-    /// Rounds of freshness until nothing is left to do.
+    /// Sweeps and rounds of freshness until nothing is left to do.
     func freshen() throws {
         let db = try database.connect(as: .worker)
         for _ in 0..<100 {
+            while try Freshness.sweep(workspace, db) {}
             _ = try Freshness.round(workspace, db)
             if try owner.value("SELECT count(*) FROM dirty_contacts", as: Int.self) == 0 { return }
         }

@@ -92,7 +92,7 @@ import Vocabulary
             let (path, other) = (try site.segment("Gold", gold), try site.segment("Open", gold))
             try site.calculate()
             let worker = try site.database.connect(as: .worker)
-            func freshen() throws { while try Freshness.round(site.workspace, worker) {} }
+            func freshen() throws { while try Freshness.sweep(site.workspace, worker) || Freshness.round(site.workspace, worker) {} }
             try freshen()
             try site.send("POST", path + "/archive")
             _ = try site.add(["attributes": ["plan": "gold"]])
