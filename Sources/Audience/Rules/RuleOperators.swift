@@ -37,7 +37,8 @@ extension RuleParser {
             }
         }
         let sensitive = isCaseSensitive(object, pointer)
-        guard let operation = operation(object, type, pointer, operatorKey) else { return .all([]) }
+        guard var operation = operation(object, type, pointer, operatorKey) else { return .all([]) }
+        if case .column("phone") = source { operation = withNumbers(operation, object["value"], pointer + "/value") }
         return .field(FieldLeaf(source: source, type: type, operation: operation, isCaseSensitive: sensitive, missingMatches: missing))
     }
 
@@ -124,6 +125,22 @@ extension RuleParser {
         }
     }
 
+    /// Contacts' numbers are stored as E.164: what people paste is read as it is read there. Another text would never match.
+    private mutating func withNumbers(_ operation: Operation, _ value: JSONValue?, _ place: String) -> Operation {
+        switch operation {
+        case .complement(let positive): return .complement(withNumbers(positive, value, place))
+        case .textIs(let texts):
+            return .textIs(
+                texts.enumerated().map { index, text in
+                    if let number = try? phoneNumber(text, country: nil) { return number.description }
+                    let pointer = value?.array == nil ? place : "\(place)/\(index)"
+                    if !text.isEmpty { faults.add(pointer, "bad_format", "Expected a phone number with its country, like +12025550123.") }
+                    return text
+                })
+        default: return operation
+        }
+    }
+
     // MARK: By type
 
     private mutating func textOperation(_ name: String, _ value: JSONValue, _ place: String) -> Operation? {
@@ -148,7 +165,9 @@ extension RuleParser {
                 break
             }
             return .countryIs(countries)
-        case "domain_is": return .domainIs(value.array == nil ? [text(value, place, 253)] : texts(value, place))
+        case "domain_is":
+            let domains = value.array == nil ? [text(value, place, 253)] : texts(value, place)
+            return .domainIs(domains.map { $0.hasPrefix("@") ? String($0.dropFirst()) : $0 })
         default:
             let pattern = text(value, place, RuleLimits.patternCharacters)
             if !pattern.isEmpty, pattern.unicodeScalars.count <= RuleLimits.patternCharacters, !pattern.unicodeScalars.contains("\0") {
@@ -199,7 +218,7 @@ extension RuleParser {
                 faults.add(place, "wrong_type", "Expected two times, the earlier first.")
                 return nil
             }
-            return .timeWithin(.between(time(pair[0], place + "/0"), time(pair[1], place + "/1")))
+            return .timeWithin(between(pair, place))
         case "within": return .timeWithin(window(value, place))
         case "not_within": return .complement(.timeWithin(window(value, place)))
         case "anniversary_within": return .anniversaryWithin(window(value, place))

@@ -78,6 +78,20 @@ extension RuleParser {
         return .instant(Instant(microseconds: 0))
     }
 
+    /// From one time to another. What is reversed whatever the moment and the zone would be a window that holds nothing.
+    mutating func between(_ pair: [JSONValue], _ place: String) -> Window {
+        let (from, to) = (time(pair[0], place + "/0"), time(pair[1], place + "/1"))
+        let isReversed =
+            switch (from, to) {
+            case (.day(let from), .day(let to)): from.daysSince1970 > to.daysSince1970
+            case (.instant(let from), .instant(let to)): from > to
+            default:
+                if case .elapsed(let from) = TimeMotion(from), case .elapsed(let to) = TimeMotion(to) { from > to } else { false }
+            }
+        if isReversed { faults.add(place, "reversed_range", "The earlier time comes first.") }
+        return .between(from, to)
+    }
+
     private static let calendarUnits = ["day", "week", "month", "quarter", "year"]
 
     mutating func window(_ value: JSONValue, _ place: String) -> Window {
@@ -89,7 +103,7 @@ extension RuleParser {
         if object.count == 1, let since = object["since"] { return .since(time(since, place + "/since")) }
         if object.count == 1, let until = object["until"] { return .until(time(until, place + "/until")) }
         if object.count == 1, let pair = object["between"]?.array, pair.count == 2 {
-            return .between(time(pair[0], place + "/between/0"), time(pair[1], place + "/between/1"))
+            return between(pair, place + "/between")
         }
         if object["calendar"] != nil || object["unit"] != nil {
             dependencies.readsTime = true

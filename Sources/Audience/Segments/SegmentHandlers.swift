@@ -124,8 +124,10 @@ func refer(_ id: SegmentID, _ rule: Rule, _ db: Connection, at pointer: String =
     let (segments, lists) = (Array(rule.dependencies.segments), Array(rule.dependencies.lists))
     if !segments.isEmpty {
         _ = try db.one(SegmentSQL.lockReferences)
-        if let names = try db.first(SegmentSQL.circle, id, segments) {
-            throw Problem.invalid(pointer + "/match", "cycle", "The rule reads itself, by way of \(names.joined(separator: " → ")).")
+        if let circle = try db.first(SegmentSQL.circle, id, segments) {
+            let place = SegmentReferences.references(in: rule.json, at: pointer).first { $0.id == circle.first }?.pointer
+            throw Problem.invalid(
+                place ?? pointer + "/match", "cycle", "The rule reads itself, by way of \(circle.names.joined(separator: " → ")).")
         }
     }
     try db.run(SegmentSQL.dropReferences, id)

@@ -94,8 +94,8 @@ enum SegmentSQL {
         """
         SELECT pg_advisory_xact_lock(hashtextextended('segment references ' || current_workspace()::text, 0)) IS NULL
         """)
-    /// The names along a way from one of `$2` to `$1`: with the new reference it would be a circle.
-    static let circle = Statement<[String], SegmentID, [SegmentID]>(
+    /// A way from one of `$2` to `$1`: with the new reference it would be a circle.
+    static let circle = Statement<Circle, SegmentID, [SegmentID]>(
         """
         WITH RECURSIVE way AS (
             SELECT s.id, ARRAY[segment_label(s)] AS names, ARRAY[s.id] AS seen FROM segments s
@@ -106,7 +106,7 @@ enum SegmentSQL {
               JOIN segment_references r ON r.workspace_id = current_workspace() AND r.segment_id = way.id
               JOIN segments s ON s.workspace_id = current_workspace() AND s.id = r.referenced_segment_id
              WHERE s.id <> ALL (way.seen))
-        SELECT names FROM way WHERE id = $1 LIMIT 1
+        SELECT seen[1] AS first, names FROM way WHERE id = $1 LIMIT 1
         """)
     static let users = Statement<String, SegmentID>(
         """
@@ -333,5 +333,15 @@ struct Reachable: RowDecodable {
     init(_ row: borrowing Row) throws(PostgresError) {
         sms = try row["sms"]
         email = try row["email"]
+    }
+}
+
+/// The segment of the rule with which a circle begins, and the names along the way.
+struct Circle: RowDecodable {
+    let first: SegmentID
+    let names: [String]
+    init(_ row: borrowing Row) throws(PostgresError) {
+        first = try row["first"]
+        names = try row["names"]
     }
 }

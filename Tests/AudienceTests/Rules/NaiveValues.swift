@@ -42,7 +42,8 @@ func naiveText(_ text: String, _ op: String, _ wanted: JSONValue, _ lower: Bool)
     case "ends_with": Array(text.suffix(list[0].count)) == list[0]
     case "domain_is":
         // What stands between the first at sign and the next.
-        list.contains(Array(text.drop { $0 != "@" }.dropFirst().prefix { $0 != "@" }))
+        list.map { $0.first == "@" ? Array($0.dropFirst()) : $0 }
+            .contains(Array(text.drop { $0 != "@" }.dropFirst().prefix { $0 != "@" }))
     case "country_is": (wanted.array ?? [wanted]).contains { $0.string?.uppercased() == naiveCountry(string(text)) }
     case "matches":
         try! NSRegularExpression(pattern: wanted.string!, options: lower ? [.caseInsensitive] : [])

@@ -56,11 +56,18 @@ extension RuleDice {
         let type = FieldType(rawValue: Self.types[field]!)!
         let op = pick(RuleParser.operators(type))
         leaf["op"] = .string(op)
-        leaf["value"] = operand(op, type)
+        switch op {
+        case "is" where type == .phone, "is_not" where type == .phone: leaf["value"] = .string(number())
+        case "is_any_of" where type == .phone, "is_none_of" where type == .phone: leaf["value"] = [.string(number()), .string(number())]
+        default: leaf["value"] = operand(op, type)
+        }
         if type == .text || type == .tags || type == .email, chance(25) { leaf["case"] = "sensitive" }
         if chance(20) { leaf["missing"] = chance(50) ? "match" : "no_match" }
         return .object(leaf)
     }
+
+    /// What contacts may have; other texts are refused.
+    private mutating func number() -> String { pick(["+1204", "+1212", "+1876"]) + "555000\(Int.random(in: 0...9, using: &generator))" }
 
     // MARK: Deeds
 
@@ -150,12 +157,12 @@ extension RuleDice {
         case "size": return count()
         case "matches": return .string(pick(Self.patterns))
         case "domain_is":
-            return chance(50) ? .string(pick(["example.com", "EXAMPLE.com"])) : ["mail.example.com", "example.org"]
+            return chance(50) ? .string(pick(["example.com", "EXAMPLE.com", "@example.com"])) : ["mail.example.com", "example.org"]
         case "country_is": return chance(50) ? .string(pick(["US", "de"])) : .array([.string(pick(["CA", "JM"])), "GB"])
         case "within", "not_within", "anniversary_within": return window()
         case "day_of_week_is": return [pick(["monday", "friday", 6, 7]), pick([1, 2, "sunday"])]
         case "hour_is": return .array(several([0, 3, 12, 22, 23]))
-        case "between" where type.rawValue != "number": return [time(), time()]
+        case "between" where type.rawValue != "number": return .array(times())
         case "between", "not_between":
             // Two that doubles cannot tell apart would be refused as a reversed range.
             let pair = [pick(numbers), pick([0, 1, -1, 12.5])].sorted { $0.real! < $1.real! }
@@ -183,6 +190,19 @@ extension RuleDice {
         }
     }
 
+    /// Two times in an order that is not refused.
+    private mutating func times() -> [JSONValue] {
+        let pair = [time(), time()]
+        func isReversed(_ pair: [JSONValue]) -> Bool {
+            let rule: JSONValue = ["match": ["event": "a", "within": ["between": .array(pair)]]]
+            do { _ = try RuleParser.parse(rule, context: RuleContext()) } catch let faults as Faults {
+                return faults.list.contains { $0.code == "reversed_range" }
+            } catch {}
+            return false
+        }
+        return isReversed(pair) ? pair.reversed() : pair
+    }
+
     private mutating func window() -> JSONValue {
         switch Int.random(in: 0..<5, using: &generator) {
         case 0: return ["last": .string(length())]
@@ -190,7 +210,7 @@ extension RuleDice {
             return [
                 "calendar": .string(pick(["this", "last", "next"])), "unit": .string(pick(["day", "week", "month", "quarter", "year"])),
             ]
-        case 2: return ["between": [time(), time()]]
+        case 2: return ["between": .array(times())]
         case 3: return ["since": time()]
         default: return ["until": time()]
         }

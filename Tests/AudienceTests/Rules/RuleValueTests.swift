@@ -101,4 +101,45 @@ import Vocabulary
             #expect(try world.find(soon, now: "2026-02-10T00:00:00Z") == ["leap", "march"])
         }
     }
+
+    @Test func `phone numbers are read as those of contacts are, and domains with or without their sign`() throws {
+        try withWorld { world throws in
+            _ = try world.contact("a", email: "a@example.com", phone: "+12125550123")
+            _ = try world.contact("b", email: "b@example.org", phone: "+12125550124")
+            for text in ["+12125550123", "+1 (212) 555-0123", "tel:+1-212-555-0123"] as [JSONValue] {
+                #expect(try world.find(["field": "phone", "op": "is", "value": text]) == ["a"])
+                #expect(try world.find(["field": "phone", "op": "is_none_of", "value": [text]]) == ["b"])
+            }
+            for (op, value, place) in [
+                ("is", "555-0123", "/value"), ("is_not", "abc", "/value"), ("is_any_of", ["+12125550123", "0123"], "/value/1"),
+            ] as [(String, JSONValue, String)] {
+                let rule: JSONValue = ["match": ["field": "phone", "op": .string(op), "value": value]]
+                #expect(try world.faults(rule) == ["bad_format /rule/match" + place])
+            }
+            #expect(try world.find(["field": "phone", "op": "contains", "value": "0123"]) == ["a"])
+            #expect(try world.find(["field": "email", "op": "domain_is", "value": "@Example.com"]) == ["a"])
+            #expect(try world.find(["field": "email", "op": "domain_is", "value": ["example.com", "@example.org"]]) == ["a", "b"])
+        }
+    }
+
+    @Test func `a window whose end comes before its beginning is refused where it stands`() throws {
+        try withWorld { world throws in
+            let reversed: [[JSONValue]] = [
+                ["2026-03-02", "2026-03-01"], ["2026-03-01T12:00:00Z", "2026-03-01T12:00:00+01:00"], [["ago": "1d"], ["ago": "30d"]],
+                [["ahead": "1h"], ["ago": "1h"]],
+            ]
+            for pair in reversed {
+                let window: JSONValue = ["between": .array(pair)]
+                func faults(_ match: JSONValue) throws -> [String] { try world.faults(["match": match]) }
+                #expect(try faults(["event": "a", "within": window]) == ["reversed_range /rule/match/within/between"])
+                #expect(
+                    try faults(["field": "created_at", "op": "within", "value": window]) == ["reversed_range /rule/match/value/between"])
+                #expect(
+                    try faults(["field": "created_at", "op": "between", "value": .array(pair)]) == ["reversed_range /rule/match/value"])
+                // The other way round, and one moment alone, are windows.
+                #expect(try world.find(["event": "a", "within": ["between": .array(pair.reversed())]]) == [])
+                #expect(try world.find(["event": "a", "within": ["between": [pair[0], pair[0]]]]) == [])
+            }
+        }
+    }
 }

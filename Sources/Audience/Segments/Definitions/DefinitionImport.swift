@@ -114,7 +114,13 @@ private struct DefinitionImport {
         let (order, circle) = DefinitionOrder.sorted(reads)
         if let circle {
             let names = circle.map { items[$0].definition.name }.joined(separator: " → ")
-            faults.add(items[circle[0]].pointer + "/rule/match", "cycle", "The rule reads itself, by way of \(names).")
+            let (reader, read) = (items[circle[0]], items[circle[1]].definition.name)
+            var place = reader.pointer + "/rule/match"
+            _ = SegmentDefinition.mapReferences(reader.definition.rule, at: reader.pointer + "/rule") { kind, name, pointer in
+                if kind == .segment, name == read { place = pointer }
+                return .null
+            }
+            faults.add(place, "cycle", "The rule reads itself, by way of \(names).")
         }
         try faults.check()
         var outcomes: [JSONValue] = Array(repeating: .null, count: items.count)

@@ -178,11 +178,12 @@ private func definition(_ name: String, _ match: JSONValue) -> JSONValue { ["nam
             ]
             let within = try site.send("POST", "/api/segments/import", json: file)
             #expect(within.code == "cycle" && within.text.contains("A → B → C → A"))
+            #expect(within.json["errors"]?.array?.first?["pointer"] == "/segments/0/rule/match/segment")
             #expect(try site.send("POST", "/api/segments/import", json: definition("A", ["segment": "A"])).code == "cycle")
             let a = try site.segment("A", ["all": []])
             _ = try site.segment("B", ["segment": idOf(a)])
             let through = try site.send("POST", "/api/segments/import?dry_run=true", json: definition("A", ["segment": "B"]))
-            #expect(through.code == "cycle" && through.json["errors"]?.array?.first?["pointer"] == "/rule/match")
+            #expect(through.code == "cycle" && through.json["errors"]?.array?.first?["pointer"] == "/rule/match/segment")
             // Turned round it is no circle: B reads nothing any more.
             let turned: JSONValue = ["segments": [definition("A", ["segment": "B"]), definition("B", ["all": []])]]
             #expect(try site.send("POST", "/api/segments/import", json: turned).status == 200)
