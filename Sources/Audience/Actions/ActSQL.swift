@@ -30,12 +30,14 @@ enum ActSQL {
         RETURNING jsonb_array_length(changes) AS changed, 0 AS refused
         """)
 
-    /// `$3`: tags to add; `$4`: tags to take off. Nobody gets more than 100.
+    /// `$3`: tags to add; `$4`: tags to take off. As in rules, case is no difference: who has VIP needs no vip, and loses
+    /// VIP when vip is taken off. Nobody gets more than 100.
     static let tag = Statement<ActOutcome, SegmentActionID, Int, [String], [String]>(
         """
         WITH found AS MATERIALIZED (
-                SELECT c.id, cardinality(c.tags) AS size, ARRAY(SELECT t FROM unnest($3::text[]) t WHERE t <> ALL (c.tags)) AS added,
-                       ARRAY(SELECT t FROM unnest($4::text[]) t WHERE t = ANY (c.tags)) AS removed
+                SELECT c.id, cardinality(c.tags) AS size,
+                       ARRAY(SELECT t FROM unnest($3::text[]) t WHERE lower(t) <> ALL (lower_all(c.tags))) AS added,
+                       ARRAY(SELECT t FROM unnest(c.tags) t WHERE lower(t) = ANY (lower_all($4::text[]))) AS removed
                   FROM segment_action_batches b CROSS JOIN unnest(b.contact_ids) AS i (contact_id)
                   JOIN contacts c ON c.workspace_id = current_workspace() AND c.id = i.contact_id
                  WHERE b.workspace_id = current_workspace() AND b.action_id = $1 AND b.seq = $2),
@@ -44,7 +46,7 @@ enum ActSQL {
                   FROM found f WHERE f.added <> '{}' OR f.removed <> '{}'),
              changed AS (
                 UPDATE contacts c
-                   SET tags = ARRAY(SELECT t FROM unnest(c.tags) t WHERE t <> ALL ($4::text[])) || j.added,
+                   SET tags = ARRAY(SELECT t FROM unnest(c.tags) t WHERE t <> ALL (j.removed)) || j.added,
                        updated_at = now(), version = c.version + 1
                   FROM judged j
                  WHERE c.workspace_id = current_workspace() AND c.id = j.id AND NOT j.is_refused
@@ -56,7 +58,7 @@ enum ActSQL {
         RETURNING jsonb_array_length(changes) AS changed, (SELECT count(*) FROM judged WHERE is_refused) AS refused
         """)
 
-    /// `$3`: keys into the attributes; `$4`: the value, NULL to remove it.
+    /// `$3`: keys into the attributes; `$4`: the value, NULL to remove it. A value takes no object's place.
     static let attribute = Statement<ActOutcome, SegmentActionID, Int, [String], JSONValue?>(
         """
         WITH found AS MATERIALIZED (
@@ -65,7 +67,8 @@ enum ActSQL {
                   JOIN contacts c ON c.workspace_id = current_workspace() AND c.id = i.contact_id
                  WHERE b.workspace_id = current_workspace() AND b.action_id = $1 AND b.seq = $2),
              judged AS MATERIALIZED (
-                SELECT f.*, f.after IS NULL OR pg_column_size(f.after) > 262144 AS is_refused
+                SELECT f.*, f.after IS NULL OR (jsonb_typeof(f.before) = 'object' AND $4::jsonb IS NOT NULL) IS TRUE
+                            OR pg_column_size(f.after) > 262144 AS is_refused
                   FROM found f WHERE f.before IS DISTINCT FROM $4::jsonb),
              changed AS (
                 UPDATE contacts c SET attributes = j.after, updated_at = now(), version = c.version + 1

@@ -31,10 +31,14 @@ struct TagDraft: BodyDecodable {
         .optional("add", tags, "Tags to add"), .optional("remove", tags, "Tags to take off"),
     ])
     init(_ body: JSONObject) throws {
-        func tags(_ name: String) -> [String] { Array(Set(body.strings(name).compactMap(storedText))).sorted() }
+        // Of two that differ in case the first: contacts would get both.
+        func tags(_ name: String) -> [String] {
+            var seen: Set<String> = []
+            return body.strings(name).compactMap(storedText).sorted().filter { seen.insert(simplyLowercased($0)).inserted }
+        }
         (add, remove) = (tags("add"), tags("remove"))
         if add.isEmpty, remove.isEmpty { throw Fault(pointer: "/add", code: "empty", detail: "There is no tag to add or to remove.") }
-        if let both = add.first(where: remove.contains) {
+        if let both = add.first(where: { tag in remove.contains { simplyLowercased($0) == simplyLowercased(tag) } }) {
             throw Fault(pointer: "/remove", code: "one_of_two", detail: "`\(both)` cannot be added and removed at once.")
         }
     }

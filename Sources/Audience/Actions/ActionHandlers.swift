@@ -28,6 +28,10 @@ func setFieldOfMembers(_ call: Call) throws -> Response {
         if draft.field == "timezone", let zone = draft.value.string, try !db.one(ContactSQL.zoneExists, zone) {
             throw Problem.invalid("/value", "bad_format", "Expected an IANA zone such as Europe/Berlin.")
         }
+        // What rules could not read would be missing to them, for everybody at once.
+        if let type = try db.first(ActionSQL.unreadable, draft.field, draft.value) {
+            throw Problem.invalid("/value", "wrong_type", "The field is declared as \(type); rules could not read this.")
+        }
         return draft.parameters
     }
 }

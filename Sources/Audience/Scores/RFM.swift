@@ -30,6 +30,21 @@ enum RFM {
         return Result(contacts: problem == nil ? counts.buyers : 0, changed: counts.changed)
     }
 
+    /// What is left of groups that nobody wants any more, in batches. - Returns: how many contacts had one.
+    static func drop(inTransaction: ((Connection) throws -> Void) throws -> Void) throws -> Int {
+        var (total, dropped) = (0, 0)
+        repeat {
+            try inTransaction { db in
+                // Not when somebody has said again what a purchase is: those are theirs.
+                dropped = try db.first(RFMSQL.lock) == nil ? try db.run(RFMSQL.drop, 10_000) : 0
+                // With the first, because a worker that dies finds nothing left to drop; and with the last.
+                if (total == 0) != (dropped == 0) { try Scores.recalculate(readersOf: RuleContext.rfm.keys.sorted(), db) }
+            }
+            total += dropped
+        } while dropped > 0
+        return total
+    }
+
     /// In a transaction after that of the groups.
     static func recalculateReaders(savedSince start: Instant, _ db: Connection) throws {
         try Scores.recalculate(readersOf: RuleContext.rfm.keys.sorted(), since: start, db)
@@ -71,6 +86,16 @@ enum RFMSQL {
         ON CONFLICT (workspace_id) DO UPDATE
            SET event = excluded.event, value_property = excluded.value_property, window_days = excluded.window_days, updated_at = now(),
                version = r.version + 1
+        """)
+    static let delete = Statement<Int>(
+        """
+        DELETE FROM rfm_settings WHERE workspace_id = current_workspace()
+        """)
+    static let drop = Statement<Int, Int>(
+        """
+        DELETE FROM contact_rfm
+         WHERE workspace_id = current_workspace()
+           AND contact_id = ANY (ARRAY(SELECT r.contact_id FROM contact_rfm r WHERE r.workspace_id = current_workspace() LIMIT $1))
         """)
     static let calculated = Statement<Int, String?>(
         """

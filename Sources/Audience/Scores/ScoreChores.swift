@@ -11,7 +11,10 @@ private enum ScoreChoreSQL {
         """)
     static let groups = Statement<WorkspaceID>(
         """
-        SELECT workspace_id FROM rfm_settings ORDER BY workspace_id
+        SELECT w.id FROM workspaces w
+         WHERE EXISTS (SELECT FROM rfm_settings s WHERE s.workspace_id = w.id)
+            OR EXISTS (SELECT FROM contact_rfm r WHERE r.workspace_id = w.id)
+         ORDER BY w.id
         """)
 }
 
@@ -53,7 +56,12 @@ public let scoreChores: [Chore] = [
             try each("workspace", workspace.description) {
                 let start = Instant.now()
                 var changed = 0
-                try inWorkspace(workspace) { db in changed = try RFM.calculate(db)?.changed ?? 0 }
+                var isSet = true
+                try inWorkspace(workspace) { db in
+                    let result = try RFM.calculate(db)
+                    (changed, isSet) = (result?.changed ?? 0, result != nil)
+                }
+                if !isSet { counts.groups += try RFM.drop { work in try inWorkspace(workspace, work) } }
                 counts.groups += changed
                 if (1...Scores.mostMarks).contains(changed) {
                     try inWorkspace(workspace) { db in try RFM.recalculateReaders(savedSince: start, db) }

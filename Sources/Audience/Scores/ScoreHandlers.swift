@@ -59,10 +59,7 @@ func deleteScoreModel(_ call: Call) throws -> Response {
     let id: ScoreModelID = try call.pathID("id")
     try call.transaction { db in
         let stored = try locked(id, call, db)
-        let readers = try db.all(ScoreSQL.readers, stored.key)
-        guard readers.isEmpty else {
-            throw Problem.conflict("score_model_in_use", "It is read by segment \(readers.prefix(10).joined(separator: ", segment ")).")
-        }
+        try refuseReaders(of: ["scores." + stored.key], "score_model_in_use", db)
         try db.run(ScoreSQL.delete, id)
         try call.audit("score_model.deleted", "score_model", id.uuid, in: db)
     }
@@ -87,6 +84,26 @@ func setRFM(_ call: Call) throws -> Response {
         _ = try enqueueRFM(db, call)
         try call.audit("rfm.changed", "rfm", nil, in: db)
         return .resource(try db.one(RFMSQL.read))
+    }
+}
+
+/// The groups themselves go in the background.
+func deleteRFM(_ call: Call) throws -> Response {
+    try call.transaction { db in
+        guard let settings = try db.first(RFMSQL.lock) else { throw Problem.notFound("definition of a purchase") }
+        try call.checkIfMatch(settings.version)
+        try refuseReaders(of: RuleContext.rfm.keys.sorted(), "rfm_in_use", db)
+        try db.run(RFMSQL.delete)
+        _ = try enqueueRFM(db, call)
+        try call.audit("rfm.deleted", "rfm", nil, in: db)
+    }
+    return .noContent
+}
+
+private func refuseReaders(of fields: [String], _ code: String, _ db: Connection) throws {
+    let readers = try db.all(ScoreSQL.readers, fields)
+    guard readers.isEmpty else {
+        throw Problem.conflict(code, "It is read by segment \(readers.prefix(10).joined(separator: ", segment ")).")
     }
 }
 

@@ -24,7 +24,9 @@ public let scoreJobs: [JobHandler] = [
         if (1...Scores.mostMarks).contains(result?.changed ?? 0) {
             try context.transaction { db in try RFM.recalculateReaders(savedSince: start, db) }
         }
-        guard let result else { throw JobFailure("not_found", "There are no settings for the groups.") }
+        guard let result else {
+            return ["contacts": 0, "changed": JSONValue(try RFM.drop { work in try context.transaction(work) })]
+        }
         return ["contacts": JSONValue(result.contacts), "changed": JSONValue(result.changed)]
     },
 ]

@@ -17,5 +17,6 @@ public let scoreRoutes: [Route] = [
         "Train a model and score every contact, in the background"),
     .get("/api/rfm", readRFM, needs: .readAudience, "Buyers by how recently and how often they bought, with counts and mean value"),
     .put("/api/rfm", setRFM, needs: .writeAudience, body: RFMDraft.schema, "Say what counts as a purchase"),
+    .delete("/api/rfm", deleteRFM, needs: .writeAudience, "Forget what counts as a purchase, and the groups, unless a rule reads them"),
     .post("/api/rfm/calculate", calculateRFM, needs: .writeAudience, limit: .heavy, "Calculate the groups, in the background"),
 ]

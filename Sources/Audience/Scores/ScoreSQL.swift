@@ -64,10 +64,11 @@ enum ScoreSQL {
         """
         DELETE FROM score_models WHERE workspace_id = current_workspace() AND id = $1
         """)
-    static let readers = Statement<String, String>(
+    /// Segments whose rules read one of these fields.
+    static let readers = Statement<String, [String]>(
         """
-        SELECT segment_label(s) FROM segment_inputs i JOIN segments s ON s.workspace_id = i.workspace_id AND s.id = i.segment_id
-         WHERE i.workspace_id = current_workspace() AND i.input = 'scores.' || $1 ORDER BY s.name
+        SELECT DISTINCT segment_label(s) FROM segment_inputs i JOIN segments s ON s.workspace_id = i.workspace_id AND s.id = i.segment_id
+         WHERE i.workspace_id = current_workspace() AND i.input = ANY ($1) ORDER BY 1
         """)
 
     // MARK: Training

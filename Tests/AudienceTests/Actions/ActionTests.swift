@@ -107,6 +107,50 @@ extension JSONValue {
         }
     }
 
+    @Test func `tags are the same in any case, as they are to rules`() throws {
+        try withActions { actions throws in
+            let site = actions.site
+            let has = try site.add(["tags": ["VIP", "Old"]])["id"]?.string ?? ""
+            let none = try site.add(["tags": ["old", "OLD"]])["id"]?.string ?? ""
+            let segment = try actions.everybody()
+            let action = try actions.act(segment, "tag", ["add": ["vip", "Vip"], "remove": ["oLd"]])
+            func tags(_ id: String) throws -> Set<String> {
+                Set(try site.send("GET", "/api/contacts/\(id)").json["tags"]?.array?.compactMap(\.string) ?? [])
+            }
+            #expect(try tags(has) == ["VIP"] && tags(none) == ["Vip"], "\(action.text)")
+            #expect(try actions.undo(action)["restored"] == 2)
+            #expect(try tags(has) == ["VIP", "Old"] && tags(none) == ["old", "OLD"])
+            let both = try actions.send("POST", segment + "/actions/tag", json: ["add": ["É"], "remove": ["é"]])
+            #expect(both.code == "one_of_two")
+        }
+    }
+
+    @Test func `a value takes no object's place, and one that the declared type cannot read is refused`() throws {
+        try withActions { actions throws in
+            let site = actions.site
+            let rome = try site.add(["attributes": ["address": ["city": "Rome"]]])["id"]?.string ?? ""
+            let segment = try actions.everybody()
+            let action = try actions.act(segment, "field", ["field": "attributes.address", "value": "Rome"])
+            #expect(action.outcome == [1, 0, 0, 1, 0], "\(action.text)")
+            #expect(try site.send("GET", "/api/contacts/\(rome)").json["attributes"] == ["address": ["city": "Rome"]])
+            func answer(_ type: String, _ value: JSONValue) throws -> TestAnswer {
+                #expect(try site.send("PUT", "/api/fields/attributes.x", json: ["type": .string(type)]).status < 300)
+                return try actions.send("POST", segment + "/actions/field", json: ["field": "attributes.x", "value": value])
+            }
+            for (type, value) in [
+                ("number", "many"), ("boolean", 2), ("date", "tomorrow"), ("time", true), ("tags", "a"), ("text", ["a"]),
+            ] as [(String, JSONValue)] {
+                let refused = try answer(type, value)
+                #expect(refused.code == "wrong_type" && refused.json["errors"]?.array?.first?["pointer"] == "/value", "\(type)")
+            }
+            for (type, value) in [
+                ("number", "1.5"), ("boolean", "yes"), ("date", "2026-01-31"), ("tags", .null),
+            ] as [(String, JSONValue)] {
+                #expect(try answer(type, value).status == 202, "\(type)")
+            }
+        }
+    }
+
     @Test func `a field is set where it was not, nested ones too, and goes back to what it was or was not`() throws {
         try withActions { actions throws in
             let site = actions.site

@@ -41,6 +41,24 @@ import Vocabulary
         }
     }
 
+    @Test func `what the field's type cannot read is missing, as it is to rules`() throws {
+        try withAudience { site throws in
+            for value in [7, "8", "n/a", ["k": 1], [1], .null] as [JSONValue] { _ = try site.add(["attributes": ["n": value]]) }
+            func statistics() throws -> JSONValue? { try site.send("GET", "/api/fields/attributes.n").json["statistics"] }
+            for (type, missing, distinct) in [("number", 4.0, 2), ("text", 3.0, 3), ("tags", 6.0, 0)] {
+                #expect(try site.send("PUT", "/api/fields/attributes.n", json: ["type": .string(type)]).status < 300)
+                for round in 0..<2 {
+                    if round == 1 { try profile(site) } else { try site.owner.execute("DELETE FROM field_statistics") }
+                    let found = try #require(try statistics())
+                    #expect(found["examined"] == 6 && found["distinct"]?.integer == distinct, "\(type) \(round): \(found.text)")
+                    #expect(abs((found["missing_rate"]?.real ?? 0) - missing / 6) < 1e-5, "\(type) \(round): \(found.text)")
+                    let unknown: JSONValue = ["rule": ["match": ["field": "attributes.n", "op": "is_unknown"]], "fresh": true]
+                    #expect(try site.send("POST", "/api/segments/preview", json: unknown).json["count"]?.real == missing)
+                }
+            }
+        }
+    }
+
     @Test func `values are suggested by how they begin, the most frequent first`() throws {
         try withAudience { site throws in
             for city in ["Rome", "Rome", "Riga", "Oslo", "Rom%"] { _ = try site.add(["attributes": ["city": .string(city)]]) }

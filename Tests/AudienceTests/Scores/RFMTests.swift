@@ -37,6 +37,32 @@ extension AudienceSite {
 }
 
 @Suite struct RFMTests {
+    @Test func `groups that nobody wants any more go, unless a rule reads them`() throws {
+        try withAudience { site throws in
+            #expect(try site.send("DELETE", "/api/rfm").status == 404)
+            try site.buyers(50)
+            _ = try site.send("PUT", "/api/rfm", json: ["event": "order"])
+            _ = try site.workOnScores()
+            let path = try site.segment("Champions", ["field": "rfm.group", "op": "is", "value": "champions"])
+            let refused = try site.send("DELETE", "/api/rfm")
+            #expect(refused.code == "rfm_in_use" && refused.json["detail"]?.string?.contains("Champions") == true)
+            #expect(try site.send("DELETE", path).status == 204)
+            #expect(try site.send("DELETE", "/api/rfm").status == 204)
+            #expect(try site.workOnScores() == [["contacts": 0, "changed": 50]])
+            let shown = try site.send("GET", "/api/rfm").json
+            #expect(shown["state"] == "unset" && shown["contacts"] == 0)
+            // What a cancelled job left goes at night.
+            _ = try site.send("PUT", "/api/rfm", json: ["event": "order"])
+            _ = try site.workOnScores()
+            #expect(try site.send("DELETE", "/api/rfm").status == 204)
+            try site.owner.execute("DELETE FROM jobs")
+            #expect(try site.count("contact_rfm") == 50)
+            let counts = try #require(scoreChores.first).run(try site.database.connect(as: .maintenance))
+            #expect(counts.first { $0.0 == "groups_changed" }?.1 == 50)
+            #expect(try site.count("contact_rfm") == 0)
+        }
+    }
+
     @Test func `buyers are in fifths by each measure, and a second calculation writes nothing`() throws {
         try withAudience { site throws in
             #expect(try site.send("GET", "/api/rfm").json["state"] == "unset")
