@@ -27,12 +27,13 @@ enum ActionSQL {
         """
         SELECT kind FROM segment_actions WHERE workspace_id = current_workspace() AND id = $1
         """)
-    /// The type that somebody declared for the field and that does not read the value. To remove a value is always right.
+    /// The type that somebody declared for the field and that does not read the value. What is missing to any type, and no
+    /// tags, can always be set.
     static let unreadable = Statement<String, String, JSONValue>(
         """
         SELECT f.type FROM fields f JOIN workspaces w ON w.id = f.workspace_id
          WHERE f.workspace_id = current_workspace() AND f.key = $1 AND f.is_declared
-           AND $2::jsonb <> 'null' AND NOT reads_as($2::jsonb, f.type, w.timezone)
+           AND $2::jsonb NOT IN ('null', '""', '[]') AND NOT reads_as($2::jsonb, f.type, w.timezone)
         """)
     /// So that two who start the last one that is allowed do not start two. Until the transaction ends.
     static let lockStarts = Statement<Bool>(

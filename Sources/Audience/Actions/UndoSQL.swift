@@ -22,7 +22,8 @@ enum UndoSQL {
         RETURNING (SELECT count(*) FROM restored)
         """)
 
-    /// Other tags do not matter: only those that the action added or took off.
+    /// Other tags do not matter: only those that the action added or took off. Who has one of these again, in whatever
+    /// case, was changed since.
     static let tag = Statement<Int, SegmentActionID, Int>(
         """
         WITH restored AS (
@@ -32,7 +33,7 @@ enum UndoSQL {
               FROM segment_action_batches b
              CROSS JOIN jsonb_to_recordset(b.changes) AS x (id uuid, added text[], removed text[])
              WHERE b.workspace_id = current_workspace() AND b.action_id = $1 AND b.seq = $2
-               AND c.workspace_id = current_workspace() AND c.id = x.id AND c.tags @> x.added AND NOT c.tags && x.removed
+               AND c.workspace_id = current_workspace() AND c.id = x.id AND c.tags @> x.added AND NOT lower_all(c.tags) && lower_all(x.removed)
             RETURNING 1)
         UPDATE segment_action_batches SET undone_at = now()
          WHERE workspace_id = current_workspace() AND action_id = $1 AND seq = $2

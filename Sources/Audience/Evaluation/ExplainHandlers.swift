@@ -28,7 +28,7 @@ func explainMembership(_ call: Call) throws -> Response {
     let segment: SegmentID = try call.pathID("id")
     let contact: ContactID = try call.pathID("contact_id")
     return try call.read(timeoutSeconds: 15) { db in
-        var json = try explanation(db.segment(segment, for: .view).rule, contact, db)
+        var json = try explanation(db.segment(segment, for: .view).rule, contact, db, isStored: true)
         let standing = try db.one(ExplainSQL.standing, segment, contact)
         let isMember = standing.enteredAt != nil
         json["segment_id"] = .string(segment.description)
@@ -41,8 +41,8 @@ func explainMembership(_ call: Call) throws -> Response {
 }
 
 /// The rule for one contact at this moment of the database's clock.
-private func explanation(_ json: JSONValue, _ contact: ContactID, _ db: Connection) throws -> JSONObject {
-    let (rule, scope) = try RuleLibrary.read(json, db)
+private func explanation(_ json: JSONValue, _ contact: ContactID, _ db: Connection, isStored: Bool = false) throws -> JSONObject {
+    let (rule, scope) = try RuleLibrary.read(json, db, isStored: isStored)
     do {
         let facts = try ContactFacts.load(rule, scope, contact, db)
         let evaluator = RuleEvaluator(rule, facts)

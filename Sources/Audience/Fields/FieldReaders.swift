@@ -54,7 +54,7 @@ struct FieldReaders {
             try db.transaction { db in
                 try change(db)
                 for segment in readers.segments {
-                    do { _ = try RuleLibrary.parse(segment.rule, db) } catch let faults as Faults {
+                    do { _ = try RuleLibrary.parse(segment.rule, db, isStored: true) } catch let faults as Faults {
                         readers.problems[segment.id] = faults.list.first.map { "\($0.pointer): \($0.detail)" }
                     }
                 }

@@ -151,7 +151,7 @@ private func rename(_ from: String, _ to: String, _ context: JobContext) throws 
         // As they stand now: somebody may have changed a rule meanwhile, or saved one that reads the field.
         for segment in try FieldReaders(of: from, db).segments {
             guard let stored = try db.first(SegmentSQL.lock, segment.id) else { continue }
-            let rule = try RuleLibrary.parse(renamed(stored.rule, from, to: to), db)
+            let rule = try RuleLibrary.parse(renamed(stored.rule, from, to: to), db, isStored: true)
             try db.run(RenameSQL.rule, segment.id, rule.json)
             try db.run(SegmentSQL.dropInputs, segment.id)
             try db.run(SegmentSQL.addInputs, segment.id, rule.dependencies.inputs)

@@ -48,7 +48,10 @@ extension RuleParser {
         }
         let isSensitive = isCaseSensitive(object, pointer)
         let tests = pastValues(object["was"] ?? .null, type, pointer + "/was").map {
-            FieldLeaf(source: source, type: type, operation: $0, isCaseSensitive: isSensitive, missingMatches: nil)
+            FieldLeaf(
+                source: source, type: type,
+                operation: recorded == "phone" ? withNumbers($0, object["was"], pointer + "/was") : $0, isCaseSensitive: isSensitive,
+                missingMatches: nil)
         }
         guard let within = object["within"] else {
             faults.add(pointer + "/within", "required", "`was` needs a window.")

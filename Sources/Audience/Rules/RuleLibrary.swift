@@ -51,8 +51,9 @@ private struct Mention: RowDecodable {
 public enum RuleLibrary {
     /// Understands a rule in the open transaction and its workspace.
     /// - Throws: `Faults` with all that is wrong, patterns that PostgreSQL does not take included.
-    public static func parse(_ json: JSONValue, _ db: Connection, at pointer: String = "/rule") throws -> Rule {
-        try read(json, db, at: pointer).rule
+    /// - Parameter isStored: it was understood before, when it was saved.
+    public static func parse(_ json: JSONValue, _ db: Connection, at pointer: String = "/rule", isStored: Bool = false) throws -> Rule {
+        try read(json, db, at: pointer, isStored: isStored).rule
     }
 
     /// The same, compiled for this moment of the database's clock.
@@ -62,10 +63,13 @@ public enum RuleLibrary {
     }
 
     /// The rule, and this moment of the database's clock in its workspace.
-    public static func read(_ json: JSONValue, _ db: Connection, at pointer: String = "/rule") throws -> (rule: Rule, scope: RuleScope) {
+    public static func read(
+        _ json: JSONValue, _ db: Connection, at pointer: String = "/rule", isStored: Bool = false
+    ) throws -> (rule: Rule, scope: RuleScope) {
         var mentions = Mentions()
         mentions.collect(json)
         var context = RuleContext()
+        context.isStored = isStored
         var workspace: (id: WorkspaceID, zone: String)?
         var now = Instant.now()
         for found in try db.all(

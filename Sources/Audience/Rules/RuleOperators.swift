@@ -125,8 +125,9 @@ extension RuleParser {
         }
     }
 
-    /// Contacts' numbers are stored as E.164: what people paste is read as it is read there. Another text would never match.
-    private mutating func withNumbers(_ operation: Operation, _ value: JSONValue?, _ place: String) -> Operation {
+    /// Contacts' numbers are stored as E.164, and another text would never match. A national number is refused: a rule means
+    /// the same in every workspace, whatever country its imports are read for.
+    mutating func withNumbers(_ operation: Operation, _ value: JSONValue?, _ place: String) -> Operation {
         switch operation {
         case .complement(let positive): return .complement(withNumbers(positive, value, place))
         case .textIs(let texts):
@@ -134,7 +135,9 @@ extension RuleParser {
                 texts.enumerated().map { index, text in
                     if let number = try? phoneNumber(text, country: nil) { return number.description }
                     let pointer = value?.array == nil ? place : "\(place)/\(index)"
-                    if !text.isEmpty { faults.add(pointer, "bad_format", "Expected a phone number with its country, like +12025550123.") }
+                    if !text.isEmpty, !context.isStored {
+                        faults.add(pointer, "bad_format", "Expected a phone number with its country, like +12025550123.")
+                    }
                     return text
                 })
         default: return operation
@@ -167,6 +170,7 @@ extension RuleParser {
             return .countryIs(countries)
         case "domain_is":
             let domains = value.array == nil ? [text(value, place, 253)] : texts(value, place)
+            if domains.contains("@") { faults.add(place, "empty", "Expected a domain like example.com.") }
             return .domainIs(domains.map { $0.hasPrefix("@") ? String($0.dropFirst()) : $0 })
         default:
             let pattern = text(value, place, RuleLimits.patternCharacters)

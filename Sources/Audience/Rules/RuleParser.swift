@@ -12,6 +12,9 @@ public struct RuleContext: Sendable {
     public var zones: Set<String> = []
     /// Models by field: `scores.likely_to_buy`.
     public var scores: [String: ScoreModelID] = [:]
+    /// Read again from where it was saved: what only keeps people from writing what finds nobody does not apply, so that a
+    /// rule goes on meaning what it meant.
+    public var isStored = false
     public init() {}
 
     /// Fields that every contact has.

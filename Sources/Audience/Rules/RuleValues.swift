@@ -78,7 +78,8 @@ extension RuleParser {
         return .instant(Instant(microseconds: 0))
     }
 
-    /// From one time to another. What is reversed whatever the moment and the zone would be a window that holds nothing.
+    /// From one time to another. What is reversed whatever the moment and the zone is a window that holds next to nothing,
+    /// which nobody means.
     mutating func between(_ pair: [JSONValue], _ place: String) -> Window {
         let (from, to) = (time(pair[0], place + "/0"), time(pair[1], place + "/1"))
         let isReversed =
@@ -88,7 +89,7 @@ extension RuleParser {
             default:
                 if case .elapsed(let from) = TimeMotion(from), case .elapsed(let to) = TimeMotion(to) { from > to } else { false }
             }
-        if isReversed { faults.add(place, "reversed_range", "The earlier time comes first.") }
+        if isReversed, !context.isStored { faults.add(place, "reversed_range", "The earlier time comes first.") }
         return .between(from, to)
     }
 

@@ -18,6 +18,7 @@ enum RFM {
     /// In the open transaction and its workspace. - Returns: `nil` when nobody has said what a purchase is.
     static func calculate(_ db: Connection) throws -> Result? {
         try db.setLocalTimeout(seconds: 600)
+        _ = try db.one(RFMSQL.alone)
         guard let settings = try db.first(RFMSQL.lock) else { return nil }
         // By SQL's clock: an event of this moment counts.
         let counts = try db.one(RFMSQL.write, settings.event, settings.path, settings.windowDays, leastBuyers, Scores.mostMarks)
@@ -35,6 +36,7 @@ enum RFM {
         var (total, dropped) = (0, 0)
         repeat {
             try inTransaction { db in
+                _ = try db.one(RFMSQL.alone)
                 // Not when somebody has said again what a purchase is: those are theirs.
                 dropped = try db.first(RFMSQL.lock) == nil ? try db.run(RFMSQL.drop, 10_000) : 0
                 // With the first, because a worker that dies finds nothing left to drop; and with the last.
@@ -86,6 +88,11 @@ enum RFMSQL {
         ON CONFLICT (workspace_id) DO UPDATE
            SET event = excluded.event, value_property = excluded.value_property, window_days = excluded.window_days, updated_at = now(),
                version = r.version + 1
+        """)
+    /// Groups are not removed while they are written. Until the transaction ends.
+    static let alone = Statement<Bool>(
+        """
+        SELECT pg_advisory_xact_lock(hashtextextended('rfm ' || current_workspace()::text, 0)) IS NULL
         """)
     static let delete = Statement<Int>(
         """

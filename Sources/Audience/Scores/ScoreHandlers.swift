@@ -81,7 +81,7 @@ func setRFM(_ call: Call) throws -> Response {
     return try call.transaction { db in
         try call.checkIfMatch(try db.first(RFMSQL.lock)?.version ?? 0)
         try db.run(RFMSQL.set, draft.event, draft.valueProperty, draft.windowDays)
-        _ = try enqueueRFM(db, call)
+        try db.enqueue("calculate_rfm", by: call.actor.user)
         try call.audit("rfm.changed", "rfm", nil, in: db)
         return .resource(try db.one(RFMSQL.read))
     }
@@ -94,7 +94,7 @@ func deleteRFM(_ call: Call) throws -> Response {
         try call.checkIfMatch(settings.version)
         try refuseReaders(of: RuleContext.rfm.keys.sorted(), "rfm_in_use", db)
         try db.run(RFMSQL.delete)
-        _ = try enqueueRFM(db, call)
+        try db.enqueue("calculate_rfm", by: call.actor.user)
         try call.audit("rfm.deleted", "rfm", nil, in: db)
     }
     return .noContent
@@ -135,6 +135,8 @@ private func enqueueTraining(_ id: ScoreModelID, _ db: Connection, _ call: Call)
     try db.enqueue("train_score_model", payload: ["model_id": .string(id.description)], key: id.description, by: call.actor.user)
 }
 
+/// One calculation of the same settings at a time. Other settings, or none, ask for one of their own: whatever runs may
+/// have read them before.
 private func enqueueRFM(_ db: Connection, _ call: Call) throws -> JobID { try db.enqueue("calculate_rfm", key: "rfm", by: call.actor.user) }
 
 private func locked(_ id: ScoreModelID, _ call: Call, _ db: Connection) throws -> StoredScoreModel {

@@ -77,7 +77,7 @@ final class Freshness {
             let round = Freshness(db)
             let taken = try round.take(batch)
             try round.look()
-            return taken == batch
+            return taken >= batch
         }
     }
 
@@ -126,9 +126,8 @@ final class Freshness {
     private func look(_ id: SegmentID, _ contacts: [ContactID]) throws {
         guard try db.one(FreshnessSQL.trySegment, id) else {
             // A calculation is at it, and may have looked at them before they changed. Few come again; many would come
-            // again and again for as long as it takes, and another calculation after it costs less. If it is a sweep, all
-            // come again: it holds the segment for its last moments only.
-            if contacts.count > Self.mostPostponed, try !db.one(SweepSQL.keepCalculationsAway, id) { return try calculate(id) }
+            // again and again for as long as it takes, and another calculation after it costs less.
+            if contacts.count > Self.mostPostponed { return try calculate(id) }
             try db.run(FreshnessSQL.postpone, id, contacts, since)
             return
         }
@@ -136,7 +135,7 @@ final class Freshness {
         guard let stored = try db.first(FreshnessSQL.liveRule, id) else { return }
         try failing(id) { db in
             try db.setLocalTimeout(seconds: Self.timeoutSeconds)
-            let (rule, scope) = try RuleLibrary.read(stored, db)
+            let (rule, scope) = try RuleLibrary.read(stored, db, isStored: true)
             if !contacts.isEmpty {
                 let (sql, values) = SegmentSQL.difference(RuleCompiler.compile(rule, scope, among: contacts), segment: id, among: contacts)
                 let moved: [ContactID] = try db.dynamic(sql, values)

@@ -14,12 +14,16 @@ enum FreshnessSQL {
     /// Less than the second after which the server looks for a deadlock.
     static let giveWay = Statement<String>("SELECT set_config('lock_timeout', '400ms', true)")
 
-    /// Takes the oldest marks and tells which live segments must look at which contacts. They are gone when, and only
+    /// Takes the oldest marks, and a quarter as many of those for single segments, which time and postponing made and which
+    /// are not to stand behind an import; and tells which live segments must look at which contacts. They are gone when, and only
     /// when, the transaction that looked commits. A first row without a segment tells how many there were.
     static let take = Statement<Marked, Int>(
         """
         WITH oldest AS MATERIALIZED (
-                SELECT d.id FROM dirty_contacts d WHERE d.workspace_id = current_workspace() ORDER BY d.id LIMIT $1),
+                (SELECT d.id FROM dirty_contacts d WHERE d.workspace_id = current_workspace() ORDER BY d.id LIMIT $1)
+                UNION
+                (SELECT d.id FROM dirty_contacts d WHERE d.workspace_id = current_workspace() AND d.reads[1] LIKE 'segment:%'
+                  ORDER BY d.marked_at LIMIT $1 / 4)),
              taken AS (
                 DELETE FROM dirty_contacts d
                  WHERE d.workspace_id = current_workspace() AND d.id = ANY (ARRAY(SELECT o.id FROM oldest o))
@@ -113,11 +117,16 @@ enum FreshnessSQL {
          WHERE workspace_id = current_workspace() AND id = $1 AND schedule = 'live' AND state = 'ready' AND archived_at IS NULL
         """)
 
-    /// After a look at some contacts, of which the first will flip at `$2`.
+    /// After a look at some contacts, of which the first will flip at `$2`. A sweep under way may not have seen them: it
+    /// finds the note. What has passed is no note of anything that lies ahead.
     static let flipsAt = Statement<Int, SegmentID, Instant, JSONValue>(
         """
-        UPDATE segments SET next_flip_at = $2
-         WHERE workspace_id = current_workspace() AND id = $1 AND rule = $3 AND coalesce(next_flip_at, 'infinity') > $2
+        UPDATE segments
+           SET next_flip_at = least(next_flip_at, greatest($2, sweep_not_before)),
+               noted_flip_at = CASE WHEN noted_flip_at > now() THEN least(noted_flip_at, $2) ELSE $2 END
+         WHERE workspace_id = current_workspace() AND id = $1 AND rule = $3
+           AND (coalesce(next_flip_at, 'infinity') > greatest($2, sweep_not_before)
+                OR noted_flip_at IS NULL OR noted_flip_at <= now() OR noted_flip_at > $2)
         """)
 }
 

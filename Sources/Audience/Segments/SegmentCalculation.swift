@@ -140,7 +140,7 @@ struct SegmentCalculation {
         try db.setLocalTimeout(seconds: timeoutSeconds)
         _ = try db.one(SegmentSQL.lockCalculation, id)
         guard let stored = try db.first(SegmentSQL.read, id), stored.archivedAt == nil else { return nil }
-        let (parsed, scope) = try RuleLibrary.read(stored.rule, db)
+        let (parsed, scope) = try RuleLibrary.read(stored.rule, db, isStored: true)
         let rule = RuleCompiler.compile(parsed, scope)
         let (sql, values) = SegmentSQL.difference(rule, segment: id)
         let counts: [DifferenceRow] = try db.dynamic(sql, values)

@@ -36,9 +36,11 @@ extension Freshness {
         try failing(id) { db in
             try db.setLocalTimeout(seconds: Self.timeoutSeconds)
             let started = Instant.now()
-            let (rule, scope) = try RuleLibrary.read(segment.rule, db)
-            guard let sweptAt = segment.sweptAt, let sweep = RuleCompiler.compileSweep(rule, scope, since: sweptAt) else {
-                try db.run(SweepSQL.swept, id, nil, nil, segment.rule)
+            let (rule, scope) = try RuleLibrary.read(segment.rule, db, isStored: true)
+            guard let sweptAt = segment.sweptAt, let sweep = RuleCompiler.compileSweep(rule, scope, since: sweptAt),
+                let ahead = RuleCompiler.compileSweep(rule, scope, since: scope.now)
+            else {
+                try db.run(SweepSQL.swept, id, nil, nil, nil, segment.rule)
                 return
             }
             let found: [ContactID] = try db.dynamic(
@@ -46,14 +48,15 @@ extension Freshness {
             // Beyond some number one look at all contacts costs less.
             if found.count > Self.mostAtOnce { return try calculate(id) }
             if !found.isEmpty { try db.run(FreshnessSQL.postpone, id, found.sorted(), segment.flipsAt) }
-            // A look at a contact that has just changed may bring the next flip forward: not between reading and writing it.
-            _ = try db.one(SweepSQL.awaitLooks, id)
-            guard let ahead = RuleCompiler.compileSweep(rule, scope, since: scope.now) else { return }
             let flip: [Instant?] = try db.dynamic(ahead.nextFlip.sql, ahead.nextFlip.values)
-            // What takes long is not repeated at once: at most a twentieth of the time is spent on it.
+            // What takes long is not repeated at once: at most a twentieth of the time is spent on it. What does not is not
+            // held up.
             let now = Instant.now()
-            let next = flip[0].map { max($0, now + 20 * now.seconds(since: started)) }
-            try db.run(SweepSQL.swept, id, scope.now, next, segment.rule)
+            let seconds = now.seconds(since: started)
+            let rest = seconds < 0.05 ? nil : Optional(now + 20 * seconds)
+            // A round may have the segment's counter in hand until it commits.
+            try db.setLocalTimeout(seconds: 600)
+            try db.run(SweepSQL.swept, id, scope.now, flip[0], rest, segment.rule)
         }
         return true
     }
@@ -68,17 +71,22 @@ enum SweepSQL {
         SELECT pg_try_advisory_xact_lock(hashtextextended('sweep ' || current_workspace()::text, 0))
         """)
 
-    /// Segments whose schedule wants them now; each is told when it is wanted next.
+    /// Segments whose schedule wants them now; each is told when it is wanted next. One that a calculation has in hand
+    /// comes the next time.
     static let dueSchedules = Statement<SegmentID>(
         """
+        WITH due AS MATERIALIZED (
+            SELECT d.id FROM segments d
+             WHERE d.workspace_id = current_workspace() AND d.next_refresh_at <= now() AND d.archived_at IS NULL
+               FOR NO KEY UPDATE SKIP LOCKED)
         UPDATE segments s
            SET next_refresh_at = next_refresh(s.schedule, s.schedule_minutes, s.schedule_at, now(), w.timezone)
-          FROM workspaces w
-         WHERE s.workspace_id = current_workspace() AND w.id = current_workspace() AND s.next_refresh_at <= now() AND s.archived_at IS NULL
+          FROM due d, workspaces w
+         WHERE s.workspace_id = current_workspace() AND s.id = d.id AND w.id = current_workspace()
         RETURNING s.id
         """)
 
-    /// Live segments in which time alone may have changed something.
+    /// Live segments in which time alone may have changed something, and that do not rest.
     static let dueFlips = Statement<SegmentID>(
         """
         SELECT id FROM segments
@@ -93,12 +101,6 @@ enum SweepSQL {
         SELECT pg_try_advisory_xact_lock_shared(hashtextextended('calculation ' || $1::uuid::text, 0))
         """)
 
-    /// Keeps looks away too, which take the lock only if it is free, and hold it until their round commits.
-    static let awaitLooks = Statement<Bool, SegmentID>(
-        """
-        SELECT pg_advisory_xact_lock(hashtextextended('segment ' || $1::uuid::text, 0)) IS NULL
-        """)
-
     static let due = Statement<DueSegment, SegmentID>(
         """
         SELECT rule, swept_at, next_flip_at FROM segments
@@ -106,10 +108,15 @@ enum SweepSQL {
            AND next_flip_at <= now()
         """)
 
-    /// After a look for all that time has changed up to `$2`, by this rule. NULL for `$3`: time changes nothing more.
-    static let swept = Statement<Int, SegmentID, Instant?, Instant?, JSONValue>(
+    /// After a look for all that time has changed up to `$2`, by this rule. NULL for `$3`: as far as was seen, time changes
+    /// nothing more; what looks have noted since comes in. NULL for `$4`: without a rest.
+    static let swept = Statement<Int, SegmentID, Instant?, Instant?, Instant?, JSONValue>(
         """
-        UPDATE segments SET swept_at = $2, next_flip_at = $3 WHERE workspace_id = current_workspace() AND id = $1 AND rule = $4
+        UPDATE segments
+           SET swept_at = $2, sweep_not_before = $4, noted_flip_at = NULL,
+               next_flip_at = CASE WHEN $3::timestamptz IS NOT NULL OR noted_flip_at > $2
+                                   THEN greatest($4, least($3::timestamptz, CASE WHEN noted_flip_at > $2 THEN noted_flip_at END)) END
+         WHERE workspace_id = current_workspace() AND id = $1 AND rule = $5
         """)
 }
 

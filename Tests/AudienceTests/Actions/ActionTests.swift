@@ -118,8 +118,11 @@ extension JSONValue {
                 Set(try site.send("GET", "/api/contacts/\(id)").json["tags"]?.array?.compactMap(\.string) ?? [])
             }
             #expect(try tags(has) == ["VIP"] && tags(none) == ["Vip"], "\(action.text)")
-            #expect(try actions.undo(action)["restored"] == 2)
-            #expect(try tags(has) == ["VIP", "Old"] && tags(none) == ["old", "OLD"])
+            // Who got it back in another case was changed since.
+            #expect(try site.send("PATCH", "/api/contacts/\(has)", json: ["tags": ["VIP", "olD"]]).status == 200)
+            let undo = try actions.undo(action)
+            #expect(undo["restored"] == 1 && undo["kept"] == 1, "\(undo.text)")
+            #expect(try tags(has) == ["VIP", "olD"] && tags(none) == ["old", "OLD"])
             let both = try actions.send("POST", segment + "/actions/tag", json: ["add": ["É"], "remove": ["é"]])
             #expect(both.code == "one_of_two")
         }
@@ -144,9 +147,10 @@ extension JSONValue {
                 #expect(refused.code == "wrong_type" && refused.json["errors"]?.array?.first?["pointer"] == "/value", "\(type)")
             }
             for (type, value) in [
-                ("number", "1.5"), ("boolean", "yes"), ("date", "2026-01-31"), ("tags", .null),
+                ("number", "1.5"), ("boolean", "yes"), ("date", "2026-01-31"), ("tags", .null), ("text", ""), ("tags", []),
             ] as [(String, JSONValue)] {
                 #expect(try answer(type, value).status == 202, "\(type)")
+                try actions.work()
             }
         }
     }

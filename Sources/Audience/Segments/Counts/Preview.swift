@@ -51,24 +51,27 @@ func previewRule(_ call: Call) throws -> Response {
 func previewSegment(_ call: Call) throws -> Response {
     let id: SegmentID = try call.pathID("id")
     let mode = call.query("mode").flatMap(CountMode.init(rawValue:)) ?? .exact
-    return try preview(call, mode) { db in try db.segment(id, for: .view).rule }
+    return try preview(call, mode, isStored: true) { db in try db.segment(id, for: .view).rule }
 }
 
-/// - Parameter rule: read in the open transaction; it says who may ask.
+/// - Parameters:
+///   - isStored: the rule is a segment's.
+///   - rule: read in the open transaction; it says who may ask.
 func preview(
-    _ call: Call, _ mode: CountMode = .exact, isFresh: Bool = false, asOf: Instant? = nil, _ rule: (Connection) throws -> JSONValue
+    _ call: Call, _ mode: CountMode = .exact, isFresh: Bool = false, asOf: Instant? = nil, isStored: Bool = false,
+    _ rule: (Connection) throws -> JSONValue
 ) throws -> Response {
-    try withinPreviewTime { try answer(call, mode, isFresh: isFresh, asOf: asOf, rule) }
+    try withinPreviewTime { try answer(call, mode, isFresh: isFresh, asOf: asOf, isStored: isStored, rule) }
 }
 
 private func answer(
-    _ call: Call, _ mode: CountMode, isFresh: Bool, asOf: Instant?, _ rule: (Connection) throws -> JSONValue
+    _ call: Call, _ mode: CountMode, isFresh: Bool, asOf: Instant?, isStored: Bool, _ rule: (Connection) throws -> JSONValue
 ) throws -> Response {
     try call.read(timeoutSeconds: previewSeconds) { db in
         let started = Instant.now()
         // Before anything is read: what commits from here on makes the count an old one.
         let snapshot = try db.one(CountSQL.snapshot)
-        let (rule, scope) = try RuleLibrary.read(try rule(db), db)
+        let (rule, scope) = try RuleLibrary.read(try rule(db), db, isStored: isStored)
         if let asOf {
             _ = try db.one(SegmentSQL.planByValues)
             var answer = try PastPreview.answer(rule, scope, asOf: asOf, db).object ?? [:]

@@ -59,7 +59,7 @@ func copySegment(_ call: Call) throws -> Response {
         try call.transaction { db in
             let original = try db.segment(id, for: .view)
             try SegmentReferences.check(original.rule, db)
-            let rule = try RuleLibrary.parse(original.rule, db)
+            let rule = try RuleLibrary.parse(original.rule, db, isStored: true)
             let name = try wanted.name ?? db.one(LifecycleSQL.freeName, original.name)
             let copy = try db.one(LifecycleSQL.copy, id, name, rule.json, call.actor.user)
             try refer(copy, rule, db)

@@ -29,7 +29,7 @@ func restoreSegmentVersion(_ call: Call) throws -> Response {
             try call.checkIfMatch(stored.version)
             let version = try version(call, of: id, db)
             try SegmentReferences.check(version.rule, besides: stored.rule, db)
-            let rule = try RuleLibrary.parse(version.rule, db)
+            let rule = try RuleLibrary.parse(version.rule, db, isStored: true)
             try refer(id, rule, db)
             try db.run(SegmentSQL.update, id, version.name, true, version.description, rule.json)
             _ = try db.one(SegmentVersionSQL.keep, id, "Restored from version \(call.pathText("version"))")
@@ -96,9 +96,9 @@ func differSegment(_ call: Call) throws -> Response {
         } else {
             (old, new, newPlace) = (try version(request.from ?? 0, "/from"), try version(request.to ?? 0, "/to"), "/to")
         }
-        let (oldRule, scope) = try RuleLibrary.read(old, db, at: request.from == nil ? "/stored" : "/from")
+        let (oldRule, scope) = try RuleLibrary.read(old, db, at: request.from == nil ? "/stored" : "/from", isStored: true)
         let before = RuleCompiler.compile(oldRule, scope)
-        let after = RuleCompiler.compile(try RuleLibrary.read(new, db, at: newPlace).rule, scope)
+        let after = RuleCompiler.compile(try RuleLibrary.read(new, db, at: newPlace, isStored: true).rule, scope)
         _ = try db.one(SegmentSQL.planByValues)
         let (sql, values) = SegmentVersionSQL.difference(before, after)
         let rows: [MovedRow] = try db.dynamic(sql, values)
