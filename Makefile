@@ -1,5 +1,5 @@
 # The commands that a newcomer and a maintainer need. `make help` lists them.
-.PHONY: help run stop test bench acceptance property fuzz check build fmt lint db-reset migrate openapi install
+.PHONY: help run stop test bench acceptance property harness harness-broken fuzz check build fmt lint db-reset migrate openapi install
 
 help: ## List the commands
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -21,6 +21,12 @@ acceptance: ## The main job with 64,000 contacts on the running stack, every num
 
 property: ## Random rules over random contacts, the compiler against the naive reading; CASES= says how many, 1,000,000 without
 	@MUSTER_RULE_CASES=$(or $(CASES),1000000) scripts/test --filter RulePropertyTests
+
+harness: ## Campaigns while everything dies, KILLS= times, 2,000 without; SEED= repeats one
+	@MUSTER_HARNESS_KILLS=$(or $(KILLS),2000) $(if $(SEED),MUSTER_HARNESS_SEED=$(SEED)) scripts/test --filter CampaignHarnessTests
+
+harness-broken: ## The same for variants of the code that are broken on purpose: each must be caught
+	@scripts/harness-broken
 
 fuzz: ## Feed the rule parser with random input; FOR= seconds, 60 without
 	@scripts/fuzz $(FOR)

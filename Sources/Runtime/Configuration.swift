@@ -95,7 +95,7 @@ public struct Configuration: Sendable {
             purpose: "Where the worker puts exported files for a day; nginx hands them out"
         ) { $0.hasPrefix("/") },
         Variable(
-            name: "MUSTER_CRASH_AT", standard: "", expected: "the name of a crash point",
+            name: "MUSTER_CRASH_AT", standard: "", expected: "the name of a crash point, or a file that has it",
             purpose: "Tests only: where a debug build kills itself"
         ) { _ in true },
     ]

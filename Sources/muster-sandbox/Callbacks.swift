@@ -13,6 +13,8 @@ final class Callbacks: Sendable {
         let order: Int
         let sid: String
         let status: String
+        /// The message takes the status on, and nobody is told.
+        let isSilent: Bool
     }
     private struct State {
         var queue: [Pending] = []
@@ -24,9 +26,8 @@ final class Callbacks: Sendable {
 
     /// Plans a message's callbacks by the fault plan.
     func plan(_ message: SandboxMessage, _ faults: FaultPlan) {
-        guard message.callbackURL != nil, Ledger.shared.token(message.account) != nil,
-            !FaultPlan.hits(faults.dropCallbacks, message.to, "drop")
-        else { return }
+        guard message.callbackURL != nil, Ledger.shared.token(message.account) != nil else { return }
+        let isSilent = FaultPlan.hits(faults.dropCallbacks, message.to, "drop")
         var statuses = ["queued", "sent"]
         if FaultPlan.hits(faults.failed, message.to, "failed") {
             statuses = ["queued", "failed"]
@@ -44,7 +45,7 @@ final class Callbacks: Sendable {
                     state.queue.append(
                         Pending(
                             due: now + Int64((index + 1) * faults.callbackDelayMilliseconds), order: state.order, sid: message.sid,
-                            status: status))
+                            status: status, isSilent: isSilent))
                 }
             }
         }
@@ -66,7 +67,7 @@ final class Callbacks: Sendable {
                 return Array(due)
             }
             for callback in due {
-                guard let request = request(callback.sid, callback.status) else { continue }
+                guard let request = request(callback.sid, callback.status), !callback.isSilent else { continue }
                 tag += 1
                 underWay[tag] = (callback.sid, callback.status)
                 client.submit(request, tag: tag)

@@ -93,7 +93,8 @@ private func resource(_ message: SandboxMessage) -> JSONValue {
         "sid": .string(message.sid), "account_sid": .string(message.account), "status": .string(message.status),
         "to": .string(message.to), "from": .string(message.from), "body": .string(message.body),
         "num_segments": .string(String(message.parts)), "num_media": "0", "direction": "outbound-api",
-        "error_code": JSONValue(message.errorCode), "error_message": .null, "price": .null, "price_unit": "USD",
+        "date_created": .string(rfc2822(message.acceptedAt)), "error_code": JSONValue(message.errorCode), "error_message": .null,
+        "price": .null, "price_unit": "USD",
         "api_version": "2010-04-01",
         "uri": .string("/2010-04-01/Accounts/\(message.account)/Messages/\(message.sid).json"),
     ]
@@ -102,8 +103,10 @@ private func resource(_ message: SandboxMessage) -> JSONValue {
 private func listMessages(_ call: Call) throws -> Response {
     let account = call.pathText("account")
     guard authorized(call, account) else { return twilioError(401, 20003, "Authenticate") }
-    let found = Ledger.shared.messages(since: nil, account: account, to: call.query("To")).suffix(1000)
-    return .json(["messages": .array(found.map(resource)), "next_page_uri": .null])
+    let size = min(1000, max(1, call.query("PageSize").flatMap { Int($0) } ?? 50))
+    let found = Ledger.shared.messages(since: nil, account: account, to: call.query("To"))
+    let next: JSONValue = found.count > size ? .string("/2010-04-01/Accounts/\(account)/Messages.json?Page=1") : .null
+    return .json(["messages": .array(found.suffix(size).reversed().map(resource)), "next_page_uri": next])
 }
 
 private func readMessage(_ call: Call) throws -> Response {

@@ -4,4 +4,4 @@ import Messaging
 
 runWorker(
     handlers: importJobs + contactJobs + fieldJobs + segmentJobs + segmentActionJobs + scoreJobs + messagingJobs,
-    loops: sendingLoops + deliveryLoops + segmentLoops + alertLoops + exportLoops)
+    loops: sendingLoops + deliveryLoops + lookUpLoops + scheduleLoops + segmentLoops + alertLoops + exportLoops)

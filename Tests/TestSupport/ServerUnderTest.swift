@@ -24,10 +24,11 @@ public final class ServerUnderTest: Sendable {
     /// - Parameters:
     ///   - parts: whatever a test does not need is not started, and answers 503.
     ///   - instances: of each area; 2 in production.
+    ///   - workers: `worker`, `worker-2` and so on.
     ///   - variables: further `MUSTER_*` variables, for all processes.
     ///   - special: further variables of one process, by name: `accounts-1`, `worker`.
     public init(
-        _ database: TestDatabase, _ parts: [Part] = areas, instances: Int = 1, variables: [String: String] = [:],
+        _ database: TestDatabase, _ parts: [Part] = areas, instances: Int = 1, workers: Int = 1, variables: [String: String] = [:],
         special: [String: [String: String]] = [:]
     ) throws {
         self.database = database
@@ -53,7 +54,10 @@ public final class ServerUnderTest: Sendable {
             let variables = ["MUSTER_DATABASE": database.conninfo(as: role)]
             let program = [programs + "/muster-\(part.rawValue)"]
             switch part {
-            case .worker: line("worker", socket: nil, signal: "TERM", variables, program)
+            case .worker:
+                for worker in 1...workers {
+                    line(worker == 1 ? "worker" : "worker-\(worker)", socket: nil, signal: "TERM", variables, program)
+                }
             case .sandbox: line("sandbox", socket: folder + "/sandbox.sock", signal: "TERM", variables, program)
             default:
                 for instance in 1...instances {
@@ -124,7 +128,8 @@ public final class ServerUnderTest: Sendable {
 
     /// What all processes logged, for a failing test to show.
     public func logs() -> String {
-        let names = (["supervisor", "nginx", "sandbox", "worker"] + Self.areas.flatMap { ["\($0.rawValue)-1", "\($0.rawValue)-2"] })
+        let names =
+            (["supervisor", "nginx", "sandbox", "worker", "worker-2"] + Self.areas.flatMap { ["\($0.rawValue)-1", "\($0.rawValue)-2"] })
         return (names.map { "\($0).log" } + ["nginx/error.log"]).map { name in
             ((try? text(of: "\(folder)/\(name)")) ?? "").split(separator: "\n").suffix(20).map { "\(name): \($0)\n" }.joined()
         }.joined()

@@ -74,7 +74,20 @@ func listCampaignMessages(_ call: Call) throws -> Response {
     }
 }
 
+func listMessages(_ call: Call) throws -> Response {
+    guard let text = call.query("contact_id") else {
+        throw Problem.invalid("/contact_id", "required", "Say whose messages: contact_id.")
+    }
+    guard let contact = ContactID(text) else { throw Problem.invalid("/contact_id", "bad_format", "Expected a UUID.") }
+    let paging = try call.paging()
+    let (createdAt, id) = try paging.newestFirst(MessageID.self)
+    return try call.page(MessageSQL.ofContact, paging, contact, createdAt, id, paging.fetchLimit)
+}
+
 func readMessage(_ call: Call) throws -> Response {
     let id: MessageID = try call.pathID("id")
-    return .json(try call.read { db in try db.one(MessageSQL.read, id) })
+    let text = try call.read { db in try db.one(MessageSQL.read, id) }
+    var message = try JSONValue(parsing: text.bytes, limits: .trusted).object ?? [:]
+    message["explanation"] = .string(MessageWords.explanation(of: .object(message)))
+    return .json(.object(message))
 }

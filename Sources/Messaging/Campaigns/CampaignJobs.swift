@@ -2,6 +2,7 @@
 internal import JSON
 public import Jobs
 internal import PostgreSQL
+internal import Runtime
 internal import Vocabulary
 
 public let messagingJobs: [JobHandler] = [freezeCampaign, closeCampaign]
@@ -25,6 +26,7 @@ let freezeCampaign = JobHandler("freeze_campaign") { job in
         guard try db.run(CampaignSQL.freeze, id) == 1 else { throw JobSnooze(seconds: 0) }
         if !senderIsActive { try db.run(LedgerSQL.pauseCampaign, id, "sender_suspended") }
         let skipped = try db.all(CampaignSQL.reasons, id)
+        crashPoint("before_freeze_commit")
         return [
             "frozen": .integer(Int64(frozen)), "recipients": .integer(Int64(frozen - skipped.reduce(0) { $0 + $1.count })),
             "skipped": .object(counted(skipped)),

@@ -11,6 +11,10 @@ public let campaignRoutes: [Route] = [
         "/api/campaigns/{id}/preflight", preflightCampaign, needs: .readCampaigns, limit: .heavy,
         "Who would get it and who not and why, parts, encoding, time, and what keeps it from starting"),
     .post("/api/campaigns/{id}/start", startCampaign, needs: .writeCampaigns, "Freeze the audience, then send"),
+    .post(
+        "/api/campaigns/{id}/schedule", scheduleCampaign, needs: .writeCampaigns, body: CampaignSchedule.schema,
+        "Have it start at an instant; again for another one"),
+    .post("/api/campaigns/{id}/unschedule", unscheduleCampaign, needs: .writeCampaigns, "Make a scheduled campaign a draft again"),
     .post("/api/campaigns/{id}/pause", pauseCampaign, needs: .writeCampaigns, "Stop sending within a second"),
     .post("/api/campaigns/{id}/resume", resumeCampaign, needs: .writeCampaigns, "Go on where it stopped"),
     .post("/api/campaigns/{id}/cancel", cancelCampaign, needs: .writeCampaigns, "Stop for good; what was sent stays in the ledger"),
@@ -20,13 +24,18 @@ public let campaignRoutes: [Route] = [
     .get(
         "/api/campaigns/{id}/messages", listCampaignMessages, needs: .readCampaigns, query: messageFilters,
         "One page of the campaign's messages, skipped ones included"),
-    .get("/api/messages/{id}", readMessage, needs: .readCampaigns, "One message with its text and receipts"),
+    .get("/api/messages", listMessages, needs: .readCampaigns, query: contactFilter, "One page of a contact's messages, newest first"),
+    .get(
+        "/api/messages/{id}", readMessage, needs: .readCampaigns,
+        "One message with its text, its receipts, and in words why it stands where it stands"),
 ]
 
 private let campaignFilters =
     QueryParameter.paging + [
         QueryParameter("status", .string(oneOf: CampaignStatus.allCases.map(\.rawValue)), "Only campaigns in this state")
     ]
+
+private let contactFilter = QueryParameter.paging + [QueryParameter("contact_id", .string(format: "uuid"), "Whose messages")]
 
 private let messageFilters =
     QueryParameter.paging + [

@@ -19,7 +19,7 @@ enum CampaignSQL {
            FROM campaign_stats s WHERE s.workspace_id = current_workspace() AND s.campaign_id = c.id)
         """
 
-    private static let item = """
+    static let item = """
         json_build_object('id', c.id, 'name', c.name, 'channel', c.channel, 'segment_id', c.segment_id,
             'sender_id', c.sender_id, 'body', c.body, 'status', c.status, 'status_reason', c.status_reason,
             'goal_event', c.goal_event, 'attribution_window_seconds', c.attribution_window_seconds,
@@ -77,7 +77,7 @@ enum CampaignSQL {
         UPDATE campaigns AS c
            SET name = coalesce($2, c.name), segment_id = coalesce($3, c.segment_id), sender_id = coalesce($4, c.sender_id),
                body = coalesce($5, c.body), goal_event = CASE WHEN $7 THEN NULL ELSE coalesce($6, c.goal_event) END,
-               attribution_window_seconds = coalesce($8, c.attribution_window_seconds),
+               attribution_window_seconds = coalesce($8, c.attribution_window_seconds), status_reason = NULL,
                version = c.version + 1, updated_at = now()
          WHERE c.workspace_id = current_workspace() AND c.id = $1 AND c.status = 'draft'
         RETURNING \(item), c.version

@@ -33,6 +33,16 @@ enum MessageSQL {
          LIMIT $3
         """)
 
+    /// Of a contact, tests to them included; the newest first.
+    static let ofContact = Statement<PageRow, ContactID, TimestampText, MessageID, Int>(
+        """
+        SELECT \(item), m.created_at::text, m.id::text
+          FROM messages m
+         WHERE m.workspace_id = current_workspace() AND m.contact_id = $1 AND (m.created_at, m.id) < ($2::timestamptz, $3)
+         ORDER BY m.created_at DESC, m.id DESC
+         LIMIT $4
+        """)
+
     /// With its text and everything that the provider said of it.
     static let read = Statement<JSONText, MessageID>(
         """

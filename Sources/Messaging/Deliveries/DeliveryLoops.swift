@@ -47,6 +47,7 @@ enum Settling {
         try db.inWorkspace(workspace) { db in
             let settled = try db.all(DeliverySQL.settle, most)
             for case let failure? in settled.map(\.failure) { try Consequences.draw(from: failure, db) }
+            crashPoint("before_receipts_commit")
             return settled.count
         }
     }

@@ -1,4 +1,5 @@
 internal import PostgreSQL
+internal import Runtime
 internal import Vocabulary
 internal import Web
 
@@ -14,6 +15,7 @@ func receiveStatus(_ call: Call) throws -> Response {
     _ = try call.db.pair(
         DeliverySQL.setWorkspace, (workspace), DeliverySQL.insertReceipt,
         (sender, form.messageID, sid, status, form["ErrorCode"].flatMap { Int32($0) }.map { Int($0) }, form.body))
+    crashPoint("after_receipt")
     return .noContent
 }
 
@@ -27,6 +29,7 @@ func receiveInbound(_ call: Call) throws -> Response {
     _ = try call.db.pair(
         DeliverySQL.setWorkspace, (workspace), DeliverySQL.receiveInbound,
         (sender, sid, bareNumber(from), bareNumber(to), String(body.prefix(2000)), intent.rawValue))
+    crashPoint("after_inbound")
     // No reply of ours: Twilio answers STOP and HELP itself.
     return .text("<?xml version=\"1.0\" encoding=\"UTF-8\"?><Response></Response>", contentType: "text/xml; charset=utf-8")
 }

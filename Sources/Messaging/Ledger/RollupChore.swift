@@ -15,6 +15,9 @@ public let messagingChores: [Chore] = [
         let rescued = try db.one(LedgerSQL.rescue, 10_000, nil)
         return [("released", rescued.released), ("unknown", rescued.lost)]
     },
+    Chore("plan-look-ups", "Ask providers for messages that were sent and never heard of again") { db in
+        [("planned", try db.run(LookUpSQL.planSilent, 5_000))]
+    },
     rescueCampaigns,
 ]
 

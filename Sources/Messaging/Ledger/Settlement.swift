@@ -47,6 +47,7 @@ struct Settlement {
     mutating func commit(_ db: Connection) throws {
         while let workspace = entries.first?.attempt.lane.work.workspace {
             let mine = entries.filter { $0.attempt.lane.work.workspace == workspace }
+            crashPoint("before_settle")
             do {
                 try Settlement.commit(mine, in: workspace, db)
             } catch let error as PostgresError where !error.isTransient {

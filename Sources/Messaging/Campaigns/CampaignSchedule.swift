@@ -1,0 +1,138 @@
+// Campaigns that start by themselves.
+internal import JSON
+public import Jobs
+internal import PostgreSQL
+internal import Runtime
+internal import Vocabulary
+internal import Web
+
+/// When a campaign is to start.
+struct CampaignSchedule: BodyDecodable {
+    let at: Instant
+    static let schema = Schema.object([
+        .required("at", .string(format: "date-time"), "In the future, a year ahead at most")
+    ])
+    init(_ body: JSONObject) throws {
+        at = Instant(rfc3339: body.string("at"))!
+        let ahead = at.seconds(since: .now())
+        if ahead <= 0 { throw Fault(pointer: "/at", code: "out_of_range", detail: "This has passed; `start` starts it now.") }
+        if ahead > 366 * 86_400 { throw Fault(pointer: "/at", code: "out_of_range", detail: "At most a year ahead.") }
+    }
+}
+
+/// draft → scheduled, or to another instant. What would keep it from starting is told now, not then.
+func scheduleCampaign(_ call: Call) throws -> Response {
+    let id: CampaignID = try call.pathID("id")
+    let schedule = try call.body(CampaignSchedule.self)
+    return try call.transaction { db in
+        let campaign = try db.one(CampaignSQL.lock, id)
+        guard campaign.status == .draft || campaign.status == .scheduled else {
+            throw campaign.wrongState(for: "be scheduled", from: [.draft, .scheduled])
+        }
+        try Readiness(campaign, db).faults.check()
+        let stored = try db.one(ScheduleSQL.schedule, id, schedule.at)
+        try call.audit("campaign.scheduled", "campaign", id.uuid, details: ["at": .string(schedule.at.description)], in: db)
+        return .resource(stored)
+    }
+}
+
+/// scheduled → draft.
+func unscheduleCampaign(_ call: Call) throws -> Response {
+    let id: CampaignID = try call.pathID("id")
+    return try call.transaction { db in
+        let campaign = try db.one(CampaignSQL.lock, id)
+        guard campaign.status == .scheduled else { throw campaign.wrongState(for: "be unscheduled", from: [.scheduled]) }
+        let stored = try db.one(ScheduleSQL.unschedule, id, nil)
+        try call.audit("campaign.unscheduled", "campaign", id.uuid, in: db)
+        return .resource(stored)
+    }
+}
+
+public let scheduleLoops: [WorkerLoop] = [
+    WorkerLoop("schedule") { context in
+        return {
+            for due in try context.db.all(ScheduleSQL.due) where !context.isStopping {
+                do { try DueCampaign.start(due.campaign, in: due.workspace, context.db) } catch let error as PostgresError
+                    where error.sqlState != nil && !error.isTransient
+                {
+                    // It must not keep the others from their time.
+                    Log.error(
+                        "campaign not started", [("campaign", .string(due.campaign.description)), ("error", .string(error.description))])
+                    try DueCampaign.giveUp(due.campaign, in: due.workspace, context.db)
+                }
+            }
+            return 1
+        }
+    }
+]
+
+struct DueCampaign: RowDecodable {
+    let workspace: WorkspaceID
+    let campaign: CampaignID
+    init(_ row: borrowing Row) throws(PostgresError) {
+        workspace = try row["workspace_id"]
+        campaign = try row["campaign_id"]
+    }
+
+    /// Later than this a campaign does not start: what was meant for the morning is not sent in the night because
+    /// nothing ran in between.
+    static let mostLateSeconds = 6 * 3600.0
+
+    /// scheduled → freezing; or → draft, with the reason, when it can no longer start. One of several workers does it.
+    static func start(_ id: CampaignID, in workspace: WorkspaceID, _ db: Connection) throws {
+        try db.transaction { db in
+            try db.setWorkspace(workspace)
+            // Whoever else is at it settles it.
+            guard let late = try db.first(ScheduleSQL.lockDue, id) else { return }
+            let campaign = try db.one(CampaignSQL.find, id)
+            let fault = late > mostLateSeconds ? "missed_its_time" : try Readiness(campaign, db).faults.list.first?.code
+            if let fault {
+                // As freezing says it.
+                _ = try db.one(ScheduleSQL.unschedule, id, fault == "not_found" ? "segment_missing" : fault)
+                Log.warning("campaign not started", [("campaign", .string(id.description)), ("reason", .string(fault))])
+                return
+            }
+            guard try db.first(CampaignSQL.start, id) != nil, let segment = campaign.segment else { return }
+            try db.enqueueCalculation(of: segment)
+            try db.enqueue(freezeCampaign.kind, payload: ["campaign_id": .string(id.description)], key: id.description)
+        }
+    }
+}
+
+extension DueCampaign {
+    /// scheduled → draft: what went wrong is in the journal under the campaign's id.
+    static func giveUp(_ id: CampaignID, in workspace: WorkspaceID, _ db: Connection) throws {
+        try db.transaction { db in
+            try db.setWorkspace(workspace)
+            _ = try db.first(ScheduleSQL.unschedule, id, "internal_error")
+        }
+    }
+}
+
+enum ScheduleSQL {
+    static let due = Statement<DueCampaign>("SELECT workspace_id, campaign_id FROM campaigns_due()")
+
+    /// By how many seconds it is late.
+    static let lockDue = Statement<Double, CampaignID>(
+        """
+        SELECT extract(epoch FROM now() - scheduled_at)::float8 FROM campaigns
+         WHERE workspace_id = current_workspace() AND id = $1 AND status = 'scheduled' AND scheduled_at <= now()
+           FOR UPDATE SKIP LOCKED
+        """)
+
+    static let schedule = Statement<Stored, CampaignID, Instant>(
+        """
+        UPDATE campaigns AS c
+           SET status = 'scheduled', scheduled_at = $2, status_reason = NULL, version = c.version + 1, updated_at = now()
+         WHERE c.workspace_id = current_workspace() AND c.id = $1 AND c.status IN ('draft', 'scheduled')
+        RETURNING \(CampaignSQL.item), c.version
+        """)
+
+    static let unschedule = Statement<Stored, CampaignID, String?>(
+        """
+        UPDATE campaigns AS c
+           SET status = 'draft', scheduled_at = NULL, status_reason = $2, version = c.version + 1, updated_at = now()
+         WHERE c.workspace_id = current_workspace() AND c.id = $1 AND c.status = 'scheduled'
+        RETURNING \(CampaignSQL.item), c.version
+        """)
+}

@@ -1,0 +1,61 @@
+// Why a message stands where it stands, for whoever is asked by a recipient or a colleague.
+internal import JSON
+
+enum MessageWords {
+    /// One sentence for a message as `MessageSQL` gives it.
+    static func explanation(of message: JSONValue) -> String {
+        let attempt = message["attempt"]?.integer ?? 0
+        return switch message["state"]?.string ?? "" {
+        case "pending" where attempt > 0: "It was not taken by the provider and will be tried again."
+        case "pending": "It waits for its turn."
+        case "skipped": skipped(message["skip_reason"]?.string ?? "")
+        case "claimed": "A worker has it in hand; it leaves within seconds."
+        case "started": "It is on its way to the provider; the answer is not in yet."
+        case "unknown": unknown(message["unknown_reason"]?.string ?? "")
+        case "sent": "The provider has it and has not told how it ended."
+        case "delivered" where message["provider_status"] == "read": "It was delivered, and read."
+        case "delivered": "It was delivered to the handset."
+        case "undelivered": "It left the provider and did not arrive. " + code(message)
+        case "failed" where message["provider_status"] == "not_found":
+            "Its answer was lost, and an hour later the provider knew of no such message: it was never sent."
+        case "failed" where message["provider_status"] == "rejected": "The provider refused it. " + code(message)
+        case "failed": "The provider took it and gave it up. " + code(message)
+        default: "It is in a state that has no words yet."
+        }
+    }
+
+    static func skipped(_ reason: String) -> String {
+        let why =
+            switch reason {
+            case "no_address": "the contact has no number."
+            case "invalid_address": "the provider had said that the number does not exist."
+            case "no_consent": "the contact has not agreed to messages on this channel."
+            case "opted_out": "the contact has opted out."
+            case "suppressed": "the address is suppressed."
+            case "duplicate_address": "another recipient of the campaign has the same address."
+            case "empty_text": "nothing was left of the text for this contact."
+            case "text_too_long": "the text is too long for this contact."
+            case "contact_deleted": "the contact was deleted."
+            case "address_changed": "the contact's address changed after the audience was frozen."
+            case "campaign_cancelled": "the campaign was cancelled before its turn."
+            default: "of `\(reason)`."
+            }
+        return "It was not sent: " + why
+    }
+
+    private static func unknown(_ reason: String) -> String {
+        let why =
+            switch reason {
+            case "worker_lost": "the worker died between asking the provider and hearing from it."
+            case "no_answer": "the connection broke before the provider answered."
+            case "unreadable_answer": "the provider's answer could not be read."
+            default: "the provider answered with an error that does not tell (\(reason))."
+            }
+        return "Whether it was sent is not known: \(why) A callback or a look-up at the provider will tell; it is not sent again."
+    }
+
+    private static func code(_ message: JSONValue) -> String {
+        guard let code = message["error_code"]?.integer else { return "It gave no reason." }
+        return TwilioError.of(code).meaning
+    }
+}
