@@ -128,7 +128,8 @@ final class CampaignHarness: Sendable {
     /// What a provider may be like. Shares are of numbers.
     static func mood(_ random: inout Seeded) -> JSONValue {
         let moods: [JSONValue] = [
-            [:], ["delay_ms": 60], ["too_many": 0.3], ["server_error": 0.05], ["reset": 0.1], ["bad_answer": 0.1],
+            [:], ["delay_ms": 60], ["delay_ms": 500], ["delay_ms": 800], ["too_many": 0.3], ["server_error": 0.05], ["reset": 0.1],
+            ["bad_answer": 0.1],
             ["duplicates": 2, "reorder": true], ["callback_before_answer": true, "callback_delay_ms": 5], ["drop_callbacks": 0.4],
             ["timeout_after": 0.004], ["undelivered": 0.2, "failed": 0.1], ["callback_delay_ms": 1500, "reorder": true],
             ["reject": 0.05], ["delay_ms": 20, "duplicates": 1, "reset": 0.05, "drop_callbacks": 0.2, "too_many": 0.1],

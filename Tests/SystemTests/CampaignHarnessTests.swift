@@ -35,8 +35,12 @@ import Vocabulary
                     while !isOver.load(ordering: .relaxed) {
                         usleep(UInt32.random(in: 20_000...300_000, using: &random))
                         switch Int.random(in: 0..<12, using: &random) {
-                        case 0: harness.attempt("pause")
-                        case 1...4: harness.attempt("resume")
+                        case 0, 1:
+                            // Whoever holds messages gives them back; some of them are in other hands by now.
+                            harness.attempt("pause")
+                            usleep(50_000)
+                            harness.attempt("resume")
+                        case 2...4: harness.attempt("resume")
                         case 5...7:
                             let contact = Int.random(in: 1...harness.recipients, using: &random)
                             if let db = owner.connection, let optOut = harness.optOut(contact, db) {
@@ -73,7 +77,8 @@ import Vocabulary
         var (turn, done) = (0, 0)
         while done < kills {
             usleep(UInt32.random(in: 50_000...350_000, using: &random))
-            if turn % 10 == 0 { try harness.play(CampaignHarness.mood(&random)) }
+            // A provider that hangs may not hear it.
+            if turn % 10 == 0 { try? harness.play(CampaignHarness.mood(&random)) }
             if turn % 7 == 0 {
                 let point = CampaignHarness.crashPoints.randomElement(using: &random)!
                 harness.arm(Bool.random(using: &random) ? "any" : point, onceIn: Int.random(in: 5...40, using: &random))
@@ -91,7 +96,7 @@ import Vocabulary
                     tell()
                 }
             }
-            if turn % 3 == 0, let db = owner.connection { try? harness.endLeases(db) }
+            if turn % 2 == 0, let db = owner.connection { try? harness.endLeases(db) }
             turn += 1
         }
     }

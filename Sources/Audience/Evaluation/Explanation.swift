@@ -21,7 +21,7 @@ struct Explanation {
     func json() throws(FactsError) -> JSONObject {
         var budget = FlipBudget(200_000)
         let flip = evaluator.nextFlip(of: evaluator.rule.match, after: moment.now, &budget)
-        let tree = node(evaluator.rule.match, "/match", &budget)
+        let tree = node(evaluator.rule.match, "/match", &budget, flip: flip)
         if budget.isLate { throw .tooMuch }
         return [
             "contact_id": .string(evaluator.facts.contact.description), "matches": .bool(evaluator.matches(at: moment.now)),
@@ -33,7 +33,8 @@ struct Explanation {
 
     // MARK: Nodes
 
-    private func node(_ node: Node, _ pointer: String, _ budget: inout FlipBudget) -> JSONValue {
+    /// - Parameter known: the node's next flip, where it has been looked for: once, so that the answer agrees with itself.
+    private func node(_ node: Node, _ pointer: String, _ budget: inout FlipBudget, flip known: Flip?? = nil) -> JSONValue {
         // The whole answer is refused then.
         if budget.isLate { return .null }
         if isHidden(node) { return ["pointer": .string(pointer), "reason": "(not shared with you)"] }
@@ -60,7 +61,7 @@ struct Explanation {
             children = []
             explain(node, evaluator.rule.json[pointer: pointer] ?? .null, &json)
         }
-        let flip = evaluator.nextFlip(of: node, after: moment.now, &budget)
+        let flip = if let known { known } else { evaluator.nextFlip(of: node, after: moment.now, &budget) }
         json["next_flip_at"] = JSONValue(flip?.at.description)
         if let flip, !flip.isCertain { json["next_flip_is_certain"] = false }
         if !children.isEmpty { json["children"] = .array(children) }

@@ -14,13 +14,7 @@ internal import Vocabulary
 /// threads of its own, two, so that one large workspace does not keep the others waiting.
 public let segmentLoops: [WorkerLoop] = [
     WorkerLoop("freshness") { context in
-        var backlogs: Set<WorkspaceID> = []
-        return turns(context, FreshnessSQL.workspaces) { workspace in
-            let size = backlogs.remove(workspace) == nil ? Freshness.batch : Freshness.largeBatch
-            guard try Freshness.round(workspace, context.db, batch: size) else { return false }
-            backlogs.insert(workspace)
-            return true
-        }
+        turns(context, FreshnessSQL.workspaces) { workspace in try Freshness.round(workspace, context.db) }
     },
     WorkerLoop("segment time", threads: 2) { context in
         turns(context, SweepSQL.workspaces) { workspace in try Freshness.sweep(workspace, context.db) }
@@ -44,15 +38,14 @@ private func turns(
                 Log.error("segments not freshened", [("workspace", .string(workspace.description)), ("error", .string("\(error)"))])
             }
         }
-        return isMore ? 0 : 0.25
+        return isMore ? 0 : 0.1
     }
 }
 
 /// One round in one workspace.
 final class Freshness {
-    /// Marks per round: few are visible soon, many are cheap together, which an import needs.
-    static let batch = 1000
-    static let largeBatch = 10_000
+    /// Marks per round, at most. Most rounds find few; many are cheap together, which an import needs.
+    static let batch = 10_000
     /// For each statement about one segment.
     static let timeoutSeconds = 30.0
 
@@ -94,14 +87,23 @@ final class Freshness {
 
     private func take(_ most: Int) throws -> Int {
         var taken = 0
+        var readers: [String: [SegmentID]] = [:]
+        var groups: [(contacts: [ContactID], reads: [String])] = []
         for marked in try db.all(FreshnessSQL.take, most) {
-            if let segment = marked.segment {
-                wanted[segment] = Set(marked.contacts)
-            } else {
-                (taken, since) = (marked.taken, marked.since)
-                if !marked.contacts.isEmpty { try db.run(FreshnessSQL.contacted, marked.contacts) }
+            switch marked {
+            case .readers(let segments, let word): readers[word] = segments
+            case .contacts(let contacts, let reads, let count, let oldest):
+                taken += count
+                since = min(since, oldest)
+                groups.append((contacts, reads))
             }
         }
+        var contacted: Set<ContactID> = []
+        for group in groups {
+            for segment in Set(group.reads.flatMap { readers[$0] ?? [] }) { wanted[segment, default: []].formUnion(group.contacts) }
+            if group.reads.contains("contacted") { contacted.formUnion(group.contacts) }
+        }
+        if !contacted.isEmpty { try db.run(FreshnessSQL.contacted, contacted.sorted()) }
         return taken
     }
 

@@ -15,8 +15,8 @@ enum FreshnessSQL {
     static let giveWay = Statement<String>("SELECT set_config('lock_timeout', '400ms', true)")
 
     /// Takes the oldest marks, and a quarter as many of those for single segments, which time and postponing made and which
-    /// are not to stand behind an import; and tells which live segments must look at which contacts. They are gone when, and only
-    /// when, the transaction that looked commits. A first row without a segment tells how many there were.
+    /// are not to stand behind an import. They are gone when, and only when, the transaction that looked commits. Contacts
+    /// with the same words come together; and each word with the live segments that must look at whoever it was written of.
     static let take = Statement<Marked, Int>(
         """
         WITH oldest AS MATERIALIZED (
@@ -28,24 +28,26 @@ enum FreshnessSQL {
                 DELETE FROM dirty_contacts d
                  WHERE d.workspace_id = current_workspace() AND d.id = ANY (ARRAY(SELECT o.id FROM oldest o))
                 RETURNING d.contact_id, d.reads, d.marked_at),
-             marks AS MATERIALIZED (SELECT DISTINCT t.contact_id, r.input FROM taken t CROSS JOIN LATERAL unnest(t.reads) r (input)),
+             groups AS MATERIALIZED (
+                SELECT t.reads, array_agg(t.contact_id) AS contacts, count(*) AS taken, min(t.marked_at) AS since
+                  FROM taken t GROUP BY t.reads),
+             words AS MATERIALIZED (SELECT DISTINCT r.input FROM groups g CROSS JOIN LATERAL unnest(g.reads) r (input)),
              live AS MATERIALIZED (SELECT s.id FROM segments s
                                WHERE s.workspace_id = current_workspace() AND s.schedule = 'live' AND s.archived_at IS NULL),
-             concerned AS (
-                SELECT l.id, m.contact_id FROM marks m CROSS JOIN live l WHERE m.input = '*'
+             readers AS (
+                SELECT w.input, l.id FROM words w CROSS JOIN live l WHERE w.input = '*'
                 UNION
-                SELECT l.id, m.contact_id FROM marks m
-                  JOIN segment_inputs i ON i.workspace_id = current_workspace() AND i.input = m.input JOIN live l ON l.id = i.segment_id
+                SELECT w.input, l.id FROM words w
+                  JOIN segment_inputs i ON i.workspace_id = current_workspace() AND i.input = w.input JOIN live l ON l.id = i.segment_id
                 UNION
-                SELECT l.id, m.contact_id FROM marks m
+                SELECT w.input, l.id FROM words w
                   JOIN segment_inputs i ON i.workspace_id = current_workspace() AND i.input = 'campaign:*' JOIN live l ON l.id = i.segment_id
-                 WHERE m.input LIKE 'campaign:%'
+                 WHERE w.input LIKE 'campaign:%'
                 UNION
-                SELECT l.id, m.contact_id FROM marks m JOIN live l ON m.input = 'segment:' || l.id)
-        SELECT NULL::uuid AS segment_id, coalesce(array_agg(m.contact_id) FILTER (WHERE m.input = 'contacted'), '{}') AS contacts,
-               (SELECT count(*) FROM taken) AS taken, (SELECT coalesce(min(t.marked_at), now()) FROM taken t) AS since FROM marks m
+                SELECT w.input, l.id FROM words w JOIN live l ON w.input = 'segment:' || l.id)
+        SELECT NULL AS word, g.reads, g.contacts AS ids, g.taken, g.since FROM groups g
         UNION ALL
-        SELECT c.id, array_agg(c.contact_id), 0, now() FROM concerned c GROUP BY c.id
+        SELECT r.input, NULL, array_agg(r.id), 0, NULL FROM readers r GROUP BY r.input
         """)
 
     /// Those of these contacts that exist, and whether somebody is deleting one or changing what identifies it. Nobody is
@@ -130,18 +132,17 @@ enum FreshnessSQL {
         """)
 }
 
-/// What marks ask of a segment; without a segment, who was written to, and how many marks there were.
-struct Marked: RowDecodable {
-    let segment: SegmentID?
-    let contacts: [ContactID]
-    let taken: Int
-    /// When the oldest of them was written.
-    let since: Instant
+/// Contacts whose marks have the same words; or a word, and the segments that it is read by.
+enum Marked: RowDecodable {
+    /// How many marks they had, and when the oldest was written.
+    case contacts([ContactID], reads: [String], taken: Int, since: Instant)
+    case readers([SegmentID], of: String)
     init(_ row: borrowing Row) throws(PostgresError) {
-        segment = try row["segment_id"]
-        contacts = try row["contacts"]
-        taken = try row["taken"]
-        since = try row["since"]
+        if let word: String = try row["word"] {
+            self = .readers(try row["ids"], of: word)
+        } else {
+            self = .contacts(try row["ids"], reads: try row["reads"], taken: try row["taken"], since: try row["since"])
+        }
     }
 }
 

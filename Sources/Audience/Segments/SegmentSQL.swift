@@ -239,8 +239,10 @@ enum SegmentSQL {
             """
             WITH target AS MATERIALIZED (SELECT c.id FROM contacts c WHERE \(rule.predicate)),
                  member AS MATERIALIZED (
+                    -- A look by key for each: the planner would read the whole segment for an array that it knows.
                     SELECT s.contact_id FROM segment_members s
-                     WHERE s.workspace_id = current_workspace() AND s.segment_id = \(id) AND s.contact_id = ANY (\(those))),
+                     WHERE s.workspace_id = current_workspace() AND s.segment_id = \(id)
+                       AND s.contact_id = ANY (ARRAY(SELECT unnest(\(those))))),
                  gone AS (
                     DELETE FROM segment_members s
                      WHERE s.workspace_id = current_workspace() AND s.segment_id = \(id)

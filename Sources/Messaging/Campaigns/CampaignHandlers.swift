@@ -75,13 +75,11 @@ func listCampaignMessages(_ call: Call) throws -> Response {
 }
 
 func listMessages(_ call: Call) throws -> Response {
-    guard let text = call.query("contact_id") else {
-        throw Problem.invalid("/contact_id", "required", "Say whose messages: contact_id.")
-    }
-    guard let contact = ContactID(text) else { throw Problem.invalid("/contact_id", "bad_format", "Expected a UUID.") }
     let paging = try call.paging()
-    let (createdAt, id) = try paging.newestFirst(MessageID.self)
-    return try call.page(MessageSQL.ofContact, paging, contact, createdAt, id, paging.fetchLimit)
+    let last = try paging.after(0, from: MessageID(UUID(high: .max, low: .max)))
+    guard let text = call.query("contact_id") else { return try call.page(MessageSQL.newest, paging, last, paging.fetchLimit) }
+    guard let contact = ContactID(text) else { throw Problem.invalid("/contact_id", "bad_format", "Expected a UUID.") }
+    return try call.page(MessageSQL.newestOfContact, paging, last, paging.fetchLimit, contact)
 }
 
 func readMessage(_ call: Call) throws -> Response {

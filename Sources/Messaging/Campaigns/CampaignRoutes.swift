@@ -24,7 +24,7 @@ public let campaignRoutes: [Route] = [
     .get(
         "/api/campaigns/{id}/messages", listCampaignMessages, needs: .readCampaigns, query: messageFilters,
         "One page of the campaign's messages, skipped ones included"),
-    .get("/api/messages", listMessages, needs: .readCampaigns, query: contactFilter, "One page of a contact's messages, newest first"),
+    .get("/api/messages", listMessages, needs: .readCampaigns, query: contactFilter, "One page of messages, newest first"),
     .get(
         "/api/messages/{id}", readMessage, needs: .readCampaigns,
         "One message with its text, its receipts, and in words why it stands where it stands"),
@@ -35,7 +35,7 @@ private let campaignFilters =
         QueryParameter("status", .string(oneOf: CampaignStatus.allCases.map(\.rawValue)), "Only campaigns in this state")
     ]
 
-private let contactFilter = QueryParameter.paging + [QueryParameter("contact_id", .string(format: "uuid"), "Whose messages")]
+private let contactFilter = QueryParameter.paging + [QueryParameter("contact_id", .string(format: "uuid"), "Only those to this contact")]
 
 private let messageFilters =
     QueryParameter.paging + [

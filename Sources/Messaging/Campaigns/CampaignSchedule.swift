@@ -12,8 +12,9 @@ struct CampaignSchedule: BodyDecodable {
     static let schema = Schema.object([
         .required("at", .string(format: "date-time"), "In the future, a year ahead at most")
     ])
-    init(_ body: JSONObject) throws {
-        at = Instant(rfc3339: body.string("at"))!
+    init(_ body: JSONObject) { at = Instant(rfc3339: body.string("at"))! }
+
+    func check() throws {
         let ahead = at.seconds(since: .now())
         if ahead <= 0 { throw Fault(pointer: "/at", code: "out_of_range", detail: "This has passed; `start` starts it now.") }
         if ahead > 366 * 86_400 { throw Fault(pointer: "/at", code: "out_of_range", detail: "At most a year ahead.") }
@@ -29,6 +30,7 @@ func scheduleCampaign(_ call: Call) throws -> Response {
         guard campaign.status == .draft || campaign.status == .scheduled else {
             throw campaign.wrongState(for: "be scheduled", from: [.draft, .scheduled])
         }
+        try schedule.check()
         try Readiness(campaign, db).faults.check()
         let stored = try db.one(ScheduleSQL.schedule, id, schedule.at)
         try call.audit("campaign.scheduled", "campaign", id.uuid, details: ["at": .string(schedule.at.description)], in: db)

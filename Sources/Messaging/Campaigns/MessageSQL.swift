@@ -33,14 +33,23 @@ enum MessageSQL {
          LIMIT $3
         """)
 
-    /// Of a contact, tests to them included; the newest first.
-    static let ofContact = Statement<PageRow, ContactID, TimestampText, MessageID, Int>(
+    /// Tests included, the newest first: ids ascend with time.
+    static let newest = Statement<PageRow, MessageID, Int>(
         """
-        SELECT \(item), m.created_at::text, m.id::text
+        SELECT \(item), m.id::text
           FROM messages m
-         WHERE m.workspace_id = current_workspace() AND m.contact_id = $1 AND (m.created_at, m.id) < ($2::timestamptz, $3)
-         ORDER BY m.created_at DESC, m.id DESC
-         LIMIT $4
+         WHERE m.workspace_id = current_workspace() AND m.id < $1
+         ORDER BY m.id DESC
+         LIMIT $2
+        """)
+
+    static let newestOfContact = Statement<PageRow, MessageID, Int, ContactID>(
+        """
+        SELECT \(item), m.id::text
+          FROM messages m
+         WHERE m.workspace_id = current_workspace() AND m.contact_id = $3 AND m.id < $1
+         ORDER BY m.id DESC
+         LIMIT $2
         """)
 
     /// With its text and everything that the provider said of it.
