@@ -24,7 +24,9 @@ private func chore(_ name: String, _ database: TestDatabase) throws -> (status: 
 }
 
 @Suite struct MaintenanceTests {
-    @Test(arguments: ["partitions", "purge", "sessions", "counters", "rollup", "plan-look-ups", "rescue", "refresh-segments", "profile-fields"])
+    @Test(arguments: [
+        "partitions", "purge", "sessions", "counters", "rollup", "plan-look-ups", "rescue", "refresh-segments", "profile-fields",
+    ])
     func `a chore may run again at once and finds nothing to do`(name: String) throws {
         try withOwnDatabase { database throws in
             for _ in 0..<2 {
