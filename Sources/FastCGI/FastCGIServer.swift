@@ -143,6 +143,8 @@ public final class FastCGIServer: Sendable {
             watch(listener, EPOLLIN.rawValue | EPOLLONESHOT.rawValue, EPOLL_CTL_MOD)
         }
         guard connection >= 0 else { return nil }
+        // A child that inherited it would keep it open after we closed it, and the client waiting.
+        _ = fcntl(connection, F_SETFD, FD_CLOEXEC)
         limitTransfers(connection)
         // Known, but not armed.
         watch(connection, EPOLLONESHOT.rawValue)
