@@ -4,7 +4,7 @@ internal import Vocabulary
 enum LookUpSQL {
     static let workspacesDue = Statement<WorkspaceID>("SELECT workspaces_with_due_look_ups()")
 
-    /// Those of the due ones that have been settled; and silent ones that have been asked for twice: most of them are on
+    /// Those of the due ones that have been settled, or went with their partition; and silent ones that have been asked for twice: most of them are on
     /// routes without receipts, and nothing is wrong with them.
     static let forgetSettled = Statement<Int, Int>(
         """
@@ -13,9 +13,9 @@ enum LookUpSQL {
                   FROM (SELECT q.message_id, q.created_at, q.looks FROM look_ups q
                          WHERE q.workspace_id = current_workspace() AND q.due_at <= now()
                          ORDER BY q.due_at LIMIT $1 * 50 FOR UPDATE SKIP LOCKED) d
-                  JOIN messages m ON m.workspace_id = current_workspace() AND m.id = d.message_id AND m.created_at = d.created_at) s
+                  LEFT JOIN messages m ON m.workspace_id = current_workspace() AND m.id = d.message_id AND m.created_at = d.created_at) s
          WHERE l.workspace_id = current_workspace() AND l.message_id = s.message_id
-           AND (s.state NOT IN ('unknown', 'sent') OR s.state = 'sent' AND s.looks >= 2)
+           AND (s.state IS NULL OR s.state NOT IN ('unknown', 'sent') OR s.state = 'sent' AND s.looks >= 2)
         """)
 
     /// Due ones, unknown ones first. Each is planned anew: an unknown one after as long again as it has been, a day at
