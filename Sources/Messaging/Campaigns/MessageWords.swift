@@ -38,6 +38,13 @@ enum MessageWords {
             case "contact_deleted": "the contact was deleted."
             case "address_changed": "the contact's address changed after the audience was frozen."
             case "campaign_cancelled": "the campaign was cancelled before its turn."
+            case "holdout": "the contact is held out, to tell what the campaign adds."
+            case "over_cap": "the contact would have got more messages than the workspace allows in that time."
+            case "over_budget": "the campaign's budget was used up."
+            case "over_monthly_limit": "the workspace's limit for the month was reached."
+            case "quiet_hours": "there was no time left at which it may be sent where the contact is."
+            case "too_late": "its time had passed."
+            case "template_failed": "the text could not be made for this contact."
             default: "of `\(reason)`."
             }
         return "It was not sent: " + why
