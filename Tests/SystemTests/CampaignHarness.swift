@@ -149,6 +149,35 @@ final class CampaignHarness: Sendable {
             """)
     }
 
+    /// A worker stands still until what it held has long been somebody else's, and is then made to give back all it has,
+    /// while requests of the other worker for the same messages are under way. Nobody must be killed meanwhile.
+    /// - Returns: whether it came to that; not when the campaign was paused or nearly over.
+    func stall(_ worker: String, other: String, _ owner: Connection) throws -> Bool {
+        disarm()
+        try play(["delay_ms": 900])
+        guard try status() == "sending", let pid = server.pid(of: worker) else { return false }
+        try waitUntil("somebody else has what it had", seconds: 5) {
+            // Soon after a restart it may hold nothing yet.
+            guard try owner.value("SELECT count(*) FROM messages WHERE state = 'claimed'", as: Int.self) > 0 else { return false }
+            return kill(pid, SIGSTOP) == 0
+        }
+        defer { kill(pid, SIGCONT) }
+        // The other one begins anew, with the messages that have waited longest: those that the first one held.
+        let held: [String] = try owner.dynamic("SELECT id::text FROM messages WHERE state = 'claimed'", [])
+        if let other = server.pid(of: other) { kill(other, SIGKILL) }
+        try endLeases(owner)
+        let quoted = held.map { "'\($0)'" }.joined(separator: ",")
+        try waitUntil("the other one has asked for some of them", seconds: 5) {
+            try owner.value("SELECT count(*) FROM messages WHERE state = 'started' AND id IN (\(quoted))", as: Int.self) >= 5
+        }
+        attempt("pause")
+        kill(pid, SIGCONT)
+        // As long as it takes a worker to notice the pause, and shorter than the provider's answer.
+        usleep(400_000)
+        attempt("resume")
+        return true
+    }
+
     func start() throws {
         try waitUntil("the start is acknowledged", seconds: 30) {
             let answer = try server.send("POST", campaign + "/start", token: token, json: [:])

@@ -24,11 +24,12 @@ import Vocabulary
             let optOuts = Mutex<[(phone: String, at: Instant)]>([])
             let isOver = Atomic<Bool>(false)
             let killed = Atomic<Int>(0)
+            let stalled = Atomic<Int>(0)
             _ = try inParallel(2) { thread throws in
                 var random = Seeded(seed &+ UInt64(thread))
                 if thread == 0 {
                     defer { isOver.store(true, ordering: .relaxed) }
-                    try kill(kills, harness, &random) { killed.wrappingAdd(1, ordering: .relaxed) }
+                    try kill(kills, harness, &random, stalled) { killed.wrappingAdd(1, ordering: .relaxed) }
                 } else {
                     try harness.start()
                     let owner = Reconnecting(database)
@@ -62,17 +63,22 @@ import Vocabulary
             let count = killed.load(ordering: .relaxed)
             let deaths = harness.deaths
             print(
-                "seed \(seed): \(count) killed, \(deaths) died at points of their own, \(verdict.states), unknown for a while: \(verdict.noted)"
-            )
+                """
+                seed \(seed): \(count) killed, \(deaths) died at points of their own, \(stalled.load(ordering: .relaxed)) stood still, \
+                \(verdict.states), unknown for a while: \(verdict.noted)
+                """)
             #expect(count == kills && (verdict.states["delivered"] ?? 0) > kills, "seed \(seed): too little happened")
             #expect(!deaths.isEmpty || kills < 50, "seed \(seed): nobody died at a point of its own")
+            #expect(stalled.load(ordering: .relaxed) > 0 || kills < 50, "seed \(seed): nobody stood still")
             return kills
         }
     }
 
     /// Somebody dies every 50 to 350 ms: a process by SIGKILL, or at a point of its own, and now and then PostgreSQL. Whoever
-    /// is dead already does not count.
-    private func kill(_ kills: Int, _ harness: CampaignHarness, _ random: inout Seeded, _ tell: () -> Void) throws {
+    /// is dead already does not count. Now and then a worker stands still instead, and wakes when others have its messages.
+    private func kill(
+        _ kills: Int, _ harness: CampaignHarness, _ random: inout Seeded, _ stalled: borrowing Atomic<Int>, _ tell: () -> Void
+    ) throws {
         let owner = Reconnecting(harness.database)
         var (turn, done) = (0, 0)
         while done < kills {
@@ -84,6 +90,10 @@ import Vocabulary
                 harness.arm(Bool.random(using: &random) ? "any" : point, onceIn: Int.random(in: 5...40, using: &random))
             }
             if turn % 7 == 4 { harness.disarm() }
+            if turn % 15 == 14, let db = owner.connection {
+                let names = ["worker", "worker-2"].shuffled(using: &random)
+                if (try? harness.stall(names[0], other: names[1], db)) == true { stalled.wrappingAdd(1, ordering: .relaxed) }
+            }
             if turn % 40 == 39 {
                 try harness.database.restartServer(isCrash: true)
                 done += 1
