@@ -84,7 +84,11 @@ func listMessages(_ call: Call) throws -> Response {
 
 func readMessage(_ call: Call) throws -> Response {
     let id: MessageID = try call.pathID("id")
-    let text = try call.read { db in try db.one(MessageSQL.read, id) }
+    return try messageResponse(try call.read { db in try db.one(MessageSQL.read, id) })
+}
+
+/// A message as `MessageSQL.read` gives it, explained.
+func messageResponse(_ text: JSONText) throws -> Response {
     var message = try JSONValue(parsing: text.bytes, limits: .trusted).object ?? [:]
     message["explanation"] = .string(MessageWords.explanation(of: .object(message)))
     return .json(.object(message))

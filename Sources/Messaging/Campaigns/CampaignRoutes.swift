@@ -27,7 +27,14 @@ public let campaignRoutes: [Route] = [
     .get("/api/messages", listMessages, needs: .readCampaigns, query: contactFilter, "One page of messages, newest first"),
     .get(
         "/api/messages/{id}", readMessage, needs: .readCampaigns,
-        "One message with its text, its receipts, and in words why it stands where it stands"),
+        "One message with its text, its receipts, its former attempts, and in words why it stands where it stands"),
+    .post(
+        "/api/messages/{id}/settle", settleMessage, needs: .writeCampaigns, body: MessageVerdict.schema,
+        "Say what became of a message that nobody could tell of"),
+    .post("/api/messages/{id}/retry", retryMessage, needs: .writeCampaigns, "Try a failed message again, as a new attempt"),
+    .post(
+        "/api/campaigns/{id}/retry", retryCampaign, needs: .writeCampaigns, limit: .heavy, body: CampaignRetry.schema,
+        "Try failed messages again, at most 10,000 at once; a campaign that had finished sends again"),
 ]
 
 private let campaignFilters =

@@ -91,12 +91,14 @@ struct DueCampaign: RowDecodable {
             if let fault {
                 // As freezing says it.
                 _ = try db.one(ScheduleSQL.unschedule, id, fault == "not_found" ? "segment_missing" : fault)
+                try db.run(ScheduleSQL.audit, "campaign.unscheduled", id)
                 Log.warning("campaign not started", [("campaign", .string(id.description)), ("reason", .string(fault))])
                 return
             }
             guard try db.first(CampaignSQL.start, id) != nil, let segment = campaign.segment else { return }
             try db.enqueueCalculation(of: segment)
             try db.enqueue(freezeCampaign.kind, payload: ["campaign_id": .string(id.description)], key: id.description)
+            try db.run(ScheduleSQL.audit, "campaign.started", id)
         }
     }
 }
@@ -120,6 +122,13 @@ enum ScheduleSQL {
         SELECT extract(epoch FROM now() - scheduled_at)::float8 FROM campaigns
          WHERE workspace_id = current_workspace() AND id = $1 AND status = 'scheduled' AND scheduled_at <= now()
            FOR UPDATE SKIP LOCKED
+        """)
+
+    /// Nobody did it: the actor stays empty, the reason is in the campaign.
+    static let audit = Statement<Int, String, CampaignID>(
+        """
+        INSERT INTO audit_log (workspace_id, action, subject_type, subject_id, details)
+        VALUES (current_workspace(), $1, 'campaign', $2, '{"by": "schedule"}')
         """)
 
     static let schedule = Statement<Stored, CampaignID, Instant>(

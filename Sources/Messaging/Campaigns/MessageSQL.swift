@@ -52,14 +52,20 @@ enum MessageSQL {
          LIMIT $2
         """)
 
-    /// With its text and everything that the provider said of it.
+    /// With its text, everything that the provider said of it, and how earlier attempts ended that somebody had repeated.
     static let read = Statement<JSONText, MessageID>(
         """
         SELECT json_build_object(\(members), 'body', m.body, 'receipts', (
                    SELECT coalesce(json_agg(json_build_object('id', r.id, 'received_at', rfc3339(r.received_at), 'sid', r.sid,
                               'status', r.status, 'error_code', r.error_code, 'state', r.state, 'outcome', r.outcome)
                               ORDER BY r.received_at, r.id), '[]'::json)
-                     FROM receipts r WHERE r.workspace_id = current_workspace() AND r.message_id = m.id))::text
+                     FROM receipts r WHERE r.workspace_id = current_workspace() AND r.message_id = m.id),
+                   'former_attempts', (
+                   SELECT coalesce(json_agg(json_build_object('attempt', f.attempt, 'state', f.state, 'sid', f.sid,
+                              'provider_status', f.provider_status, 'error_code', f.error_code, 'started_at', rfc3339(f.started_at),
+                              'sent_at', rfc3339(f.sent_at), 'settled_at', rfc3339(f.settled_at), 'retried_at', rfc3339(f.retried_at))
+                              ORDER BY f.attempt), '[]'::json)
+                     FROM former_attempts f WHERE f.workspace_id = current_workspace() AND f.message_id = m.id))::text
           FROM messages m WHERE m.workspace_id = current_workspace() AND m.id = $1
         """)
 }

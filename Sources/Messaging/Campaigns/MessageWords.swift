@@ -18,6 +18,8 @@ enum MessageWords {
         case "undelivered": "It left the provider and did not arrive. " + code(message)
         case "failed" where message["provider_status"] == "not_found":
             "Its answer was lost, and an hour later the provider knew of no such message: it was never sent."
+        case "failed" where message["provider_status"] == "declared_unsent":
+            "Its answer was lost, and somebody who looked at the provider's log said that it was never sent."
         case "failed" where message["provider_status"] == "rejected": "The provider refused it. " + code(message)
         case "failed": "The provider took it and gave it up. " + code(message)
         default: "It is in a state that has no words yet."

@@ -31,6 +31,7 @@ enum DeliverySQL {
     /// Merges the oldest due receipts, at most `$1`, into the ledger, and says of each what it came to. new, parked →
     /// applied | ignored; one whose message is not known yet, or is in other hands, waits: → parked.
     ///
+    /// What is told of an attempt that was followed by another says nothing of the message any more.
     /// Looking up a message by id asks each partition; `LIMIT 1` keeps the planner from reading one of them whole.
     static let settle = Statement<SettledReceipt, Int>(
         """
@@ -40,14 +41,16 @@ enum DeliverySQL {
              WHERE r.workspace_id = current_workspace() AND r.due_at <= now()
              ORDER BY r.due_at, r.id LIMIT $1 FOR UPDATE SKIP LOCKED),
         found AS MATERIALIZED (
-            SELECT d.*, coalesce(a.id, b.id) AS message, row_number() OVER (ORDER BY d.received_at, d.id) AS place
+            SELECT d.*, CASE WHEN NOT o.is_former THEN coalesce(a.id, b.id) END AS message, o.is_former, row_number() OVER (ORDER BY d.received_at, d.id) AS place
               FROM due d
               LEFT JOIN LATERAL (SELECT m.id FROM messages m
                                   WHERE m.workspace_id = current_workspace() AND m.id = d.message_id LIMIT 1) a ON true
               LEFT JOIN LATERAL (SELECT m.id FROM messages m
-                                  WHERE a.id IS NULL AND m.workspace_id = current_workspace() AND m.sid = d.sid LIMIT 1) b ON true),
+                                  WHERE a.id IS NULL AND m.workspace_id = current_workspace() AND m.sid = d.sid LIMIT 1) b ON true
+             CROSS JOIN LATERAL (SELECT EXISTS (SELECT FROM former_attempts f
+                                                 WHERE f.workspace_id = current_workspace() AND f.sid = d.sid) AS is_former) o),
         judged AS MATERIALIZED (
-            SELECT f.*, v.verdict
+            SELECT f.*, CASE WHEN f.is_former THEN 'former_attempt' ELSE v.verdict END AS verdict
               FROM (SELECT array_agg(h.message ORDER BY h.place) AS messages, array_agg(h.sender_id ORDER BY h.place) AS senders,
                            array_agg(h.sid ORDER BY h.place) AS sids, array_agg(h.status ORDER BY h.place) AS statuses,
                            array_agg(h.error_code ORDER BY h.place) AS codes, array_agg(h.received_at ORDER BY h.place) AS ats

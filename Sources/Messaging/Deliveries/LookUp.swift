@@ -54,7 +54,12 @@ final class LookUp {
         }
         crashPoint("after_look_up_planned")
         var credentials: [SenderID: SenderCredentials?] = [:]
-        for message in due where !isStopping() && resting[message.sender] == nil {
+        for message in due where !isStopping() {
+            guard resting[message.sender] == nil else {
+                // Nobody was asked: it does not count as one of the few looks that a silent message gets.
+                _ = try db.inWorkspace(workspace) { db in try db.run(LookUpSQL.postpone, message.id) }
+                continue
+            }
             if credentials[message.sender] == nil {
                 let row = try db.inWorkspace(workspace) { db in try db.first(SenderSQL.forSending, message.sender) }
                 credentials[message.sender] = row.map {

@@ -39,6 +39,13 @@ enum LookUpSQL {
                   m.started_at, m.attempt
         """)
 
+    /// Asked for again once its sender has rested.
+    static let postpone = Statement<Int, MessageID>(
+        """
+        UPDATE look_ups SET looks = looks - 1, due_at = now() + interval '1 minute'
+         WHERE workspace_id = current_workspace() AND message_id = $1
+        """)
+
     static let alone = Statement<Bool>(
         """
         SELECT pg_advisory_xact_lock(hashtextextended('look-ups ' || current_workspace()::text, 0)) IS NULL
@@ -52,6 +59,8 @@ enum LookUpSQL {
                AND NOT EXISTS (SELECT FROM receipts r
                                 WHERE r.workspace_id = current_workspace() AND r.message_id = $1 AND r.due_at IS NOT NULL) AS is_unknown,
                ARRAY(SELECT m.sid FROM messages m WHERE m.workspace_id = current_workspace() AND m.sid = ANY ($4)
+                     UNION ALL
+                     SELECT f.sid FROM former_attempts f WHERE f.workspace_id = current_workspace() AND f.sid = ANY ($4)
                      UNION ALL
                      SELECT r.sid FROM receipts r
                       WHERE r.workspace_id = current_workspace() AND r.due_at IS NOT NULL AND r.sid = ANY ($4)) AS taken,
