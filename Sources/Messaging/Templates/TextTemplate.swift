@@ -16,11 +16,14 @@ public struct TextTemplate: Sendable, Hashable {
     }
 
     public let pieces: [Piece]
+    public let markup: Markup
 
+    /// - Parameter markup: what the text is; in HTML everything that `{{ … }}` writes is escaped.
     /// - Throws: every fault of the text, each with its line and column.
-    public init(_ text: String) throws(Faults) {
+    public init(_ text: String, markup: Markup = .plain) throws(Faults) {
         var parser = TemplateParser(text)
         pieces = try parser.parse()
+        self.markup = markup
     }
 
     /// The variables it reads, each once, with whether every use of it says what to write when there is none.
@@ -44,11 +47,12 @@ public struct TextTemplate: Sendable, Hashable {
         for piece in pieces {
             switch piece {
             case .literal(let literal): text += literal
-            case .quoted(let literal, let filters): text += TextTemplate.apply(filters, to: literal)
-            case .variable(let variable, let filters): text += TextTemplate.apply(filters, to: variable.text(in: contact))
+            case .quoted(let literal, let filters): text += markup.written(TextTemplate.apply(filters, to: literal))
+            case .variable(let variable, let filters):
+                text += markup.written(TextTemplate.apply(filters, to: variable.text(in: contact)))
             }
         }
-        return normalized(trimmed(text))
+        return markup == .plain ? normalized(trimmed(text)) : trimmed(text)
     }
 
     private static func apply(_ filters: [Filter], to text: String) -> String {

@@ -63,6 +63,14 @@ import Testing
         #expect(variables.map(\.hasFallback) == [false, true])
     }
 
+    @Test func `in HTML a value is text, whatever it says, and what the author wrote stays`() throws {
+        let eve: JSONValue = ["name": "<b title=\"x\">&'</b>", "first_name": "\u{338} onclick=x"]
+        let template = try TextTemplate("<i>{{ name }}</i> <a title=\"\">{{ first_name | default: \"<\" }} {{ \"<\" }}", markup: .html)
+        let expected = "<i>&lt;b title=&quot;x&quot;&gt;&amp;&#39;&lt;/b&gt;</i> <a title=\"\">\u{338} onclick=x &lt;"
+        #expect(Array(template.render(eve).unicodeScalars) == Array(expected.unicodeScalars))
+        #expect(try TextTemplate("<i>{{ name }}</i>").render(eve) == "<i><b title=\"x\">&'</b></i>")
+    }
+
     @Test func `no text makes the parser hang or crash`() {
         var generator = SystemRandomNumberGenerator()
         let alphabet = ["{{", "}}", "|", "\"", "'", "default", ":", " ", "name", ".", "\\", "é", "\n", "1", "trim"]
