@@ -63,6 +63,7 @@ private struct TextSurvey {
     private var outsiders: [Unicode.Scalar: Int] = [:]
     private var empty = 0
     private var tooLong = 0
+    private var failed = 0
     private var sample: [JSONValue] = []
     private let isExact: Bool
     private let variables: [(variable: TemplateVariable, hasFallback: Bool)]
@@ -74,13 +75,17 @@ private struct TextSurvey {
         let threshold = isExact ? 65_536 : max(1, 65_536 * 5000 / recipients + 1)
         try db.run(PreflightSQL.openRecipients, segment, channel, threshold)
         while case let page = try db.all(PreflightSQL.nextRecipients), !page.isEmpty {
-            for recipient in page { count(template.render(recipient.contact), of: recipient.id) }
+            for recipient in page { count(template.text(for: recipient.contact), of: recipient.id) }
         }
         try db.run(PreflightSQL.closeRecipients)
     }
 
-    private mutating func count(_ text: String, of contact: ContactID) {
+    private mutating func count(_ text: String?, of contact: ContactID) {
         rendered += 1
+        guard let text else {
+            failed += 1
+            return
+        }
         guard !text.isEmpty else {
             empty += 1
             return
@@ -121,7 +126,7 @@ private struct TextSurvey {
                         ["character": .string(String($0.key)), "code": .string(codePoint($0.key)), "messages": .integer(Int64($0.value))]
                     }),
             ],
-            "texts": ["empty": .integer(Int64(empty)), "too_long": .integer(Int64(tooLong))],
+            "texts": ["empty": .integer(Int64(empty)), "too_long": .integer(Int64(tooLong)), "failed": .integer(Int64(failed))],
             "variables": .array(
                 variables.map {
                     ["name": .string($0.variable.description), "has_default": .bool($0.hasFallback)]
@@ -134,6 +139,7 @@ private struct TextSurvey {
     func warn(_ warnings: inout Faults) {
         if empty > 0 { warnings.add("/body", "empty_text", "Nothing is left of the text for some contacts; they are skipped.") }
         if tooLong > 0 { warnings.add("/body", "text_too_long", "Some texts have more than \(longestText) characters; they are skipped.") }
+        if failed > 0 { warnings.add("/body", "template_failed", "Some texts would be endless or too long; they are skipped.") }
         if encodings[.ucs2] ?? 0 > 0 {
             warnings.add("/body", "ucs2", "Characters outside GSM-7 make some messages shorter per part: 70 instead of 160.")
         }

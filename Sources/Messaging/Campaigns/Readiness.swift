@@ -39,7 +39,7 @@ struct Readiness {
         // A misspelt variable would leave a hole in every message.
         for (variable, hasFallback) in try Readiness.unknownVariables(template!, db) {
             if hasFallback {
-                warnings.add("/body", "unknown_variable", "No contact has a field `\(variable)`; everybody gets the default.")
+                warnings.add("/body", "unknown_variable", "No contact has a field `\(variable)`; the text does without it.")
             } else {
                 faults.add("/body", "unknown_variable", "No contact has a field `\(variable)`; give it a default or correct it.")
             }

@@ -171,7 +171,10 @@ final class SendLoop {
         var ready: [ReadyMessage] = []
         var dropped: [(message: ClaimedMessage, reason: String)] = []
         for message in claimed {
-            let text = message.body ?? template?.render(message.contact ?? [:]) ?? ""
+            guard let text = message.body ?? template?.text(for: message.contact ?? [:]) else {
+                dropped.append((message, "template_failed"))
+                continue
+            }
             if text.isEmpty {
                 dropped.append((message, "empty_text"))
             } else if text.unicodeScalars.count > longestText {

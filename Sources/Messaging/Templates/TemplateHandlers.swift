@@ -66,7 +66,9 @@ private func preview(_ body: String, _ contact: ContactID?, _ db: Connection) th
     } else {
         fields = [:]
     }
-    let text = template.render(fields)
+    guard let text = template.text(for: fields) else {
+        throw Problem.invalid("/body", "template_failed", "The text would be endless or too long for this contact.")
+    }
     let size = MessageSize(text)
     return .json([
         "text": .string(text), "encoding": .string(size.encoding.rawValue), "units": .integer(Int64(size.units)),

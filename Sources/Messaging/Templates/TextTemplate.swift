@@ -1,72 +1,40 @@
-// Texts with variables: `Hi {{ first_name | default: "there" }}`.
+// Texts with variables, conditions and loops: `Hi {{ first_name | default: "there" }}`. docs/templates.md is the manual.
 public import JSON
 internal import Vocabulary
 
-/// A parsed text. What it cannot say (conditions, loops, code) it cannot do: rendering always ends and never fails.
+/// A parsed text. It reads the contact and nothing else, runs no code, and ends within bounds whatever it says.
 public struct TextTemplate: Sendable, Hashable {
-    public indirect enum Piece: Sendable, Hashable {
-        case literal(String)
-        case variable(TemplateVariable, [Filter])
-        /// `{{ "{{" }}` writes what would otherwise begin a variable.
-        case quoted(String, [Filter])
-    }
-    public enum Filter: Sendable, Hashable {
-        case fallback(String)
-        case upcase, downcase, capitalize, trim
-    }
-
-    public let pieces: [Piece]
     public let markup: Markup
+    private let nodes: [TemplateNode]
 
     /// - Parameter markup: what the text is; in HTML everything that `{{ … }}` writes is escaped.
     /// - Throws: every fault of the text, each with its line and column.
     public init(_ text: String, markup: Markup = .plain) throws(Faults) {
         var parser = TemplateParser(text)
-        pieces = try parser.parse()
+        nodes = try parser.parse()
         self.markup = markup
     }
 
-    /// The variables it reads, each once, with whether every use of it says what to write when there is none.
+    /// The fields of contacts that it reads, each once, with whether it does without: every use has a default, or stands
+    /// in a condition or behind one that asks for the field.
     public var variables: [(variable: TemplateVariable, hasFallback: Bool)] {
-        var found: [(variable: TemplateVariable, hasFallback: Bool)] = []
-        for case .variable(let variable, let filters) in pieces {
-            let hasFallback = filters.contains { if case .fallback = $0 { true } else { false } }
-            if let index = found.firstIndex(where: { $0.variable == variable }) {
-                found[index].hasFallback = found[index].hasFallback && hasFallback
-            } else {
-                found.append((variable, hasFallback))
-            }
-        }
-        return found
+        var reads = TemplateReads()
+        reads.read(nodes)
+        return reads.found
     }
 
     /// The text for one contact, in NFC, trimmed at both ends. Empty when nothing is left.
     /// - Parameter contact: an object with the built-in fields and `attributes`.
-    public func render(_ contact: JSONValue) -> String {
-        var text = ""
-        for piece in pieces {
-            switch piece {
-            case .literal(let literal): text += literal
-            case .quoted(let literal, let filters): text += markup.written(TextTemplate.apply(filters, to: literal))
-            case .variable(let variable, let filters):
-                text += markup.written(TextTemplate.apply(filters, to: variable.text(in: contact)))
-            }
-        }
-        return markup == .plain ? normalized(trimmed(text)) : trimmed(text)
+    /// - Returns: `nil` when it would be too long or take too long (`TemplateRenderer` has the bounds).
+    public func text(for contact: JSONValue) -> String? {
+        var renderer = TemplateRenderer(contact, markup)
+        do { try renderer.render(nodes) } catch { return nil }
+        // HTML was brought to NFC piece by piece, and must stay so: see Markup.
+        return markup == .plain ? normalized(trimmed(renderer.text)) : trimmed(renderer.text)
     }
 
-    private static func apply(_ filters: [Filter], to text: String) -> String {
-        filters.reduce(text) { text, filter in
-            switch filter {
-            // Blank counts as missing: nobody wants to read "Hi  ,".
-            case .fallback(let fallback): trimmed(text).isEmpty ? fallback : text
-            case .upcase: text.uppercased()
-            case .downcase: text.lowercased()
-            case .capitalize: text.prefix(1).uppercased() + text.dropFirst()
-            case .trim: trimmed(text)
-            }
-        }
-    }
+    /// The same; empty also beyond bounds.
+    public func render(_ contact: JSONValue) -> String { text(for: contact) ?? "" }
 }
 
 /// A field of a contact: a built-in one or an attribute.
@@ -95,28 +63,17 @@ public struct TemplateVariable: Sendable, Hashable, CustomStringConvertible {
     /// The attribute's key; `nil` for a built-in field.
     public var attributeKey: String? { attribute }
 
-    /// What it says of a contact; empty where there is nothing.
-    func text(in contact: JSONValue) -> String {
-        guard let attribute else { return TemplateVariable.text(contact[description]) }
-        guard let attributes = contact["attributes"] else { return "" }
-        if let value = attributes[attribute] { return TemplateVariable.text(value) }
+    /// What it says of a contact; `nil` where there is nothing.
+    func value(in contact: JSONValue) -> JSONValue? {
+        guard let attribute else { return contact[description] }
+        guard let attributes = contact["attributes"] else { return nil }
+        if let value = attributes[attribute] { return value }
         // `attributes.home.city` may also be a member of a member.
         var value = attributes
         for part in attribute.split(separator: ".") {
-            guard let next = value[String(part)] else { return "" }
+            guard let next = value[String(part)] else { return nil }
             value = next
         }
-        return TemplateVariable.text(value)
-    }
-
-    private static func text(_ value: JSONValue?) -> String {
-        switch value {
-        case .string(let text): text
-        case .integer(let number): String(number)
-        case .real(let number): number == number.rounded() && abs(number) < 1e15 ? String(Int64(number)) : String(number)
-        case .bool(let truth): truth ? "true" : "false"
-        case .array(let values): values.map { text($0) }.joined(separator: ", ")
-        case .null, .object, nil: ""
-        }
+        return value
     }
 }
