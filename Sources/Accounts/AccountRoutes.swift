@@ -1,10 +1,10 @@
 internal import JSON
 public import Web
 
-/// Everything about people, workspaces and who may what; and jobs, which belong to no other area.
+/// Everything about people, workspaces and who may what; and jobs and notices, which belong to no other area.
 public let accountRoutes: [Route] =
     signInRoutes + workspaceRoutes + memberRoutes + invitationRoutes + apiKeyRoutes + settingsRoutes + auditRoutes
-    + jobRoutes
+    + jobRoutes + noticeRoutes
 
 private let signInRoutes: [Route] = [
     .post(

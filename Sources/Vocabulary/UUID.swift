@@ -102,6 +102,7 @@ public enum Entity {
     public enum Event {}
     public enum Suppression {}
     public enum ScoreModel {}
+    public enum Notice {}
 }
 
 public typealias WorkspaceID = ID<Entity.Workspace>
@@ -123,3 +124,4 @@ public typealias ReceiptID = ID<Entity.Receipt>
 public typealias EventID = ID<Entity.Event>
 public typealias SuppressionID = ID<Entity.Suppression>
 public typealias ScoreModelID = ID<Entity.ScoreModel>
+public typealias NoticeID = ID<Entity.Notice>

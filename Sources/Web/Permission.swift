@@ -17,6 +17,7 @@ public enum Permission: String, Sendable, CaseIterable {
     case readAnalytics, writeEvents
     case readMembers, manageMembers, manageKeys, readSettings, manageSettings, readAudit
     case readJobs, manageJobs
+    case manageNotices
 
     /// Roles that hold this permission. A client sees only what is shared with them, so none of these by role.
     public var roles: [Role] {
@@ -25,7 +26,7 @@ public enum Permission: String, Sendable, CaseIterable {
         case .readAudience, .readCampaigns, .readAnalytics, .readMembers, .readSettings, .readJobs:
             [.owner, .admin, .manager, .member, .viewer]
         case .writeEvents: [.owner, .admin, .manager, .member]
-        case .writeAudience, .writeCampaigns, .manageJobs: [.owner, .admin, .manager]
+        case .writeAudience, .writeCampaigns, .manageJobs, .manageNotices: [.owner, .admin, .manager]
         case .manageMembers, .manageKeys, .manageSettings, .readAudit: [.owner, .admin]
         }
     }
@@ -48,6 +49,7 @@ public enum Permission: String, Sendable, CaseIterable {
         case .readAudit: "audit:read"
         case .readJobs: "jobs:read"
         case .manageJobs: "jobs:write"
+        case .manageNotices: "notices:write"
         }
     }
 

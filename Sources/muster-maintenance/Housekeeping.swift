@@ -101,6 +101,12 @@ private enum HousekeepingSQL {
             SELECT workspace_id, backend FROM workspace_writes WHERE written_at < now() - interval '1 day' LIMIT 5000) old
          WHERE w.workspace_id = old.workspace_id AND w.backend = old.backend AND w.written_at < now() - interval '1 day'
         """)
+    static let purgeNotices = Statement<Int>(
+        """
+        DELETE FROM notices n USING (
+            SELECT workspace_id, id FROM notices WHERE created_at < now() - interval '1 year' LIMIT 5000) old
+         WHERE n.workspace_id = old.workspace_id AND n.id = old.id
+        """)
     static let purgeRateLimits = Statement<Int>(
         """
         DELETE FROM rate_limits WHERE window_started_at < now() - interval '1 hour'
@@ -190,6 +196,7 @@ let housekeeping: [Chore] = [
             rows("segment_action_batches", HousekeepingSQL.purgeActionBatches),
             rows("segment_actions", HousekeepingSQL.purgeActions),
             rows("rule_counts", HousekeepingSQL.purgeCounts), rows("workspace_writes", HousekeepingSQL.purgeWrites),
+            rows("notices", HousekeepingSQL.purgeNotices),
             rows("rate_limits", HousekeepingSQL.purgeRateLimits),
             ("jobs", { try jobsChores.first { $0.name == "purge-jobs" }!.run(db).reduce(0) { $0 + $1.1 } }),
         ])

@@ -12,7 +12,12 @@ import Vocabulary
             try db.setWorkspace(site.workspace)
             return try db.enqueue("count_sheep")
         }
+        let notice: String = try site.db.transaction { db in
+            try db.setWorkspace(site.workspace)
+            return try db.value("SELECT notify_workspace('test.noticed', '{}', 'Something happened.')::text")
+        }
         let things = [
+            "/api/notices": try #require(UUID(notice)),
             "/api/members": site.viewer.id.uuid, "/api/jobs": job.uuid,
             "/api/invitations": try #require(invitation.json["id"]?.string.flatMap { UUID($0) }),
             "/api/api-keys": try site.db.createAPIKey(in: site.workspace).id.uuid,

@@ -123,6 +123,22 @@ private func chore(_ name: String, _ database: TestDatabase) throws -> (status: 
         }
     }
 
+    @Test func `notices are kept for a year`() throws {
+        try withOwnDatabase { database throws in
+            let db = try database.connect()
+            let workspace = try db.createWorkspace()
+            for age in ["364 days", "366 days"] {
+                try db.runDynamic(
+                    """
+                    INSERT INTO notices (workspace_id, kind, subject, detail, created_at)
+                    VALUES ($1, 'test.noticed', '{}', $2, now() - $2::interval)
+                    """, [workspace.sqlValue, age.sqlValue])
+            }
+            #expect(try chore("purge", database).status == 0)
+            #expect(try db.value("SELECT string_agg(detail, ', ') FROM notices", as: String.self) == "364 days")
+        }
+    }
+
     @Test func `a chore that somebody stands in the way of does its other parts, and says so`() throws {
         try withOwnDatabase { database throws in
             let db = try database.connect()
