@@ -1,5 +1,5 @@
 # The commands that a newcomer and a maintainer need. `make help` lists them.
-.PHONY: help run stop test bench acceptance property harness harness-broken fuzz check build fmt lint db-reset migrate openapi install
+.PHONY: help run stop test bench acceptance providers property harness harness-broken fuzz check build fmt lint db-reset migrate openapi install
 
 help: ## List the commands
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -18,6 +18,9 @@ bench: ## Measure beside baselines on the running stack; ONLY=name,name for some
 
 acceptance: ## The main job with 64,000 contacts on the running stack, every number checked; CONTACTS= names the file
 	@scripts/acceptance
+
+providers: ## Twilio's and SendGrid's own Python libraries against our sandbox and webhooks, on the running stack
+	@scripts/providers
 
 property: ## Random rules over random contacts, the compiler against the naive reading; CASES= says how many, 1,000,000 without
 	@MUSTER_RULE_CASES=$(or $(CASES),1000000) scripts/test --filter RulePropertyTests

@@ -131,7 +131,7 @@ private func chore(_ name: String, _ database: TestDatabase) throws -> (status: 
                 try db.runDynamic(
                     """
                     INSERT INTO notices (workspace_id, kind, subject, detail, created_at)
-                    VALUES ($1, 'test.noticed', '{}', $2, now() - $2::interval)
+                    VALUES ($1, 'test.noticed', '{}', $2::text, now() - $2::text::interval)
                     """, [workspace.sqlValue, age.sqlValue])
             }
             #expect(try chore("purge", database).status == 0)
