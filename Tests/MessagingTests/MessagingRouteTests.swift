@@ -25,7 +25,7 @@ import Web
         ]
         let walk = try RouteWalk(
             routes, site.responder, site.owner, workspace: site.scene.workspace,
-            bodies: ["POST /api/senders": sender])
+            bodies: ["POST /api/senders": sender], names: ["version": "1"])
         return (walk, things)
     }
 

@@ -31,6 +31,54 @@ import Testing
         }
     }
 
+    @Test func `a template of an e-mail has a subject and may have HTML, one of a text message neither`() throws {
+        try withMessagingSite { site throws in
+            let contact = site.scene.contacts[0].description
+            let mail: JSONObject = [
+                "name": "Mail", "channel": "email", "subject": "For {{ first_name }}", "body": "Hi {{ first_name }}",
+                "html": "<b>{{ nick | default: \"<you>\" }}</b> {{ nobody_has_this }}",
+            ]
+            let path = try #require(try site.post("/api/templates", .object(mail)).header("location"))
+            let shown = try site.post(path + "/preview", ["contact_id": .string(contact)])
+            #expect(shown.json["subject"] == "For P1" && shown.json["text"] == "Hi P1" && shown.json["html"] == "<b>&lt;you&gt;</b>")
+            let unknown = shown.json["variables"]?.array?.filter { $0["is_unknown"] == true }.map { $0["name"]?.string }
+            #expect(unknown == ["attributes.nick", "attributes.nobody_has_this"])
+            #expect(try site.send("PATCH", path, ["html": .null]).json["html"]?.isNull == true)
+            func faults(_ body: JSONValue) throws -> [String?] {
+                try site.post("/api/templates", body).json["errors"]?.array?.map { $0["code"]?.string } ?? []
+            }
+            #expect(try faults(["name": "a", "channel": "email", "body": "x"]) == ["required"])
+            #expect(try faults(["name": "a", "body": "x", "subject": "x", "html": "x"]) == ["not_for_channel", "not_for_channel"])
+            #expect(try faults(["name": "a", "body": .string(String(repeating: "x", count: 1601))]) == ["too_long"])
+            #expect(
+                try faults(["name": "a", "channel": "email", "subject": "{{ }}", "body": "{% if %}", "html": "{{ a | b }}"])
+                    == ["template_empty_variable", "template_unexpected", "template_unclosed", "template_unknown_filter"])
+        }
+    }
+
+    @Test func `every save keeps what the template was, and what it was can be restored`() throws {
+        try withMessagingSite { site throws in
+            let path = try #require(try site.post("/api/templates", ["name": "T", "body": "one"]).header("location"))
+            _ = try site.send("PATCH", path, ["name": "U", "body": "two"])
+            _ = try site.send("PATCH", path, ["body": "three"])
+            func bodies() throws -> [String?] { try site.get(path + "/versions").json["items"]?.array?.map { $0["body"]?.string } ?? [] }
+            #expect(try bodies() == ["three", "two", "one"])
+            let first = try site.get(path + "/versions/1").json
+            #expect(first["name"] == "T" && first["created_by"]?.string != nil && first["created_at"]?.string != nil)
+            #expect(try site.send("POST", path + "/versions/1/restore", headers: [("If-Match", "\"v2\"")]).status == 412)
+            let restored = try site.send("POST", path + "/versions/1/restore", headers: [("If-Match", "\"v3\"")])
+            #expect(restored.json["body"] == "one" && restored.json["name"] == "U" && restored.header("etag") == "\"v4\"")
+            #expect(try bodies() == ["one", "three", "two", "one"])
+            #expect(try site.get(path + "/versions/9").status == 404)
+            #expect(try site.get(path + "/versions?limit=1").json["items"]?.array?.count == 1)
+            #expect(try site.get(path + "/versions", as: site.stranger).status == 404)
+            #expect(try site.get(path + "/versions/1", as: site.stranger).status == 404)
+            #expect(try site.send("POST", path + "/versions/1/restore", as: site.stranger).status == 404)
+            #expect(try site.send("POST", path + "/versions/1/restore", as: site.viewer).status == 403)
+            #expect(try site.send("DELETE", path).status == 204)
+        }
+    }
+
     @Test func `a name is taken once`() throws {
         try withMessagingSite { site throws in
             _ = try site.post("/api/templates", ["name": "Welcome", "body": "Hi"])
