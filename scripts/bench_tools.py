@@ -91,7 +91,7 @@ def new_workspace(name):
     digest = hashlib.sha256(token.encode()).hexdigest()
     workspace = psql(f"""
         INSERT INTO workspaces (name, plan, default_country, settings)
-        VALUES ('bench {name}', 'unlimited', 'US', '{{"consent_mode": "opt_out"}}') RETURNING id;""")
+        VALUES ('bench {name}', 'unlimited', 'US', '{{"consent_mode": "opt_out", "quiet_hours_sms": "off"}}') RETURNING id;""")
     psql(f"""INSERT INTO api_keys (workspace_id, name, prefix, secret_hash, scopes)
              VALUES ('{workspace}', 'bench', '{token[:16]}', decode('{digest}', 'hex'), '{{*}}');""")
     return workspace, token, digest

@@ -20,7 +20,7 @@ private enum DemoSQL {
         """)
     static let prepare = Statement<Int, WorkspaceID>(
         """
-        UPDATE workspaces SET plan = 'unlimited', settings = settings || '{"consent_mode": "opt_out"}' WHERE id = $1
+        UPDATE workspaces SET plan = 'unlimited', settings = settings || '{"consent_mode": "opt_out", "quiet_hours_sms": "off"}' WHERE id = $1
         """)
     static let revoke = Statement<Int, WorkspaceID>(
         """
@@ -131,7 +131,7 @@ struct Demo: ParsableCommand {
         let user = try db.one(DemoSQL.user, email)
         let workspace = try db.one(DemoSQL.workspace, user)
         // The contacts of the demonstration are made up and go to the sandbox: they may be texted without consent on
-        // record. A new workspace starts with opt-in.
+        // record, and at night. A new workspace starts with opt-in and quiet hours.
         try db.run(DemoSQL.prepare, workspace)
         try db.run(DemoSQL.revoke, workspace)
         let key = APIKeyFormat.generate(.apiKey)

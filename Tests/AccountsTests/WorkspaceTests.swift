@@ -57,6 +57,24 @@ import Vocabulary
             #expect(try site.audited() == ["settings.changed"])
         }
     }
+
+    @Test func `quiet hours are a preset or hours of one's own, at quarters and in order`() throws {
+        try withAccounts { site throws in
+            func change(_ hours: JSONValue) throws -> TestAnswer {
+                try site.send("PATCH", "/api/settings", ["quiet_hours_sms": hours], as: site.admin)
+            }
+            #expect(try site.send("GET", "/api/settings", as: site.admin).json["quiet_hours_email"] == "off")
+            let own: JSONValue = ["from": "08:30", "to": "24:00"]
+            #expect(try change(own).json["quiet_hours_sms"] == own)
+            #expect(try change("strict").json["quiet_hours_sms"] == "strict")
+            #expect(try change("sometimes").code == "not_one_of")
+            for wrong in ["08:20", "8:300", "24:15", "ab:00"] as [JSONValue] {
+                #expect(try change(["from": wrong, "to": "24:00"]).code == "bad_format", "\(wrong)")
+            }
+            #expect(try change(["from": "10:00", "to": "10:00"]).code == "reversed_range")
+            #expect(try change(["from": "10:00"]).code == "required")
+        }
+    }
 }
 
 @Suite struct APIKeyTests {

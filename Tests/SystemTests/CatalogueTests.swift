@@ -5,7 +5,9 @@ import TestSupport
 import Testing
 
 /// Tables that belong to no workspace. Responders reach them only through functions.
-private let common = ["users", "sessions", "rate_limits", "schema_migrations", "time_zones", "workspaces"]
+private let common = [
+    "users", "sessions", "rate_limits", "schema_migrations", "time_zones", "number_places", "quiet_hour_rules", "workspaces",
+]
 
 /// The names that a query of the catalogue finds; each is something that should not be there.
 private func found(_ sql: String, _ values: SQLValue...) throws -> [String] {

@@ -22,7 +22,7 @@ private enum FactorySQL {
     static let workspace = Statement<WorkspaceID, String, String, String, String?, JSONValue>(
         """
         INSERT INTO workspaces (name, timezone, plan, default_country, settings)
-        VALUES ($1, $2, $3, $4, $5) RETURNING id
+        VALUES ($1, $2, $3, $4, '{"quiet_hours_sms": "off"}' || $5::jsonb) RETURNING id
         """)
     static let user = Statement<UserID, String, String, String>(
         """
@@ -44,7 +44,9 @@ private enum FactorySQL {
 
 // For a connection of the owner: `withDatabase`'s default, or `TestDatabase.connect(as: .owner)`.
 extension Connection {
-    /// - Parameter plan: `unlimited` has no rate limits.
+    /// - Parameters:
+    ///   - plan: `unlimited` has no rate limits.
+    ///   - settings: laid over those that let tests be run at night.
     public func createWorkspace(
         _ name: String = "Test", plan: String = "unlimited", timezone: String = "UTC", country: String? = "US",
         settings: JSONValue = [:]

@@ -13,6 +13,8 @@ struct SettingsChange: BodyDecodable {
             "Whether silence means no (opt_in) or yes (opt_out, where the law allows it)"),
         .optional("retention_days_audit", .integer(1...3650), "Days after which audit entries are deleted"),
         .optional("retention_days_receipts", .integer(1...3650), "Days after which raw provider callbacks are deleted"),
+        .optional("quiet_hours_sms", QuietHours.schema, "When texts may be sent where recipients are; on when absent"),
+        .optional("quiet_hours_email", QuietHours.schema, "The same for e-mail; off when absent"),
     ]
     static let schema: Schema = .object(WorkspaceChange.members + stored)
 
@@ -21,5 +23,8 @@ struct SettingsChange: BodyDecodable {
         var settings = JSONObject()
         for member in Self.stored { settings[member.name] = body[member.name] }
         self.settings = settings
+        var faults = Faults()
+        for name in ["quiet_hours_sms", "quiet_hours_email"] { QuietHours.check(settings[name], "/" + name, &faults) }
+        try faults.check()
     }
 }

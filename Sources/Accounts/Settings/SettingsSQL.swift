@@ -5,6 +5,6 @@ internal import Web
 enum SettingsSQL {
     static let read = Statement<Stored>(
         """
-        SELECT settings_json(w) AS item, w.version FROM workspaces w WHERE w.id = current_workspace()
+        SELECT (settings_json(w)::jsonb || timing_settings(w))::json AS item, w.version FROM workspaces w WHERE w.id = current_workspace()
         """)
 }

@@ -23,6 +23,7 @@ struct Campaign: RowDecodable {
     let body: String
     let version: Int
     let startRequestedAt: Instant?
+    let sendUntil: Instant?
     init(_ row: borrowing Row) throws(PostgresError) {
         id = try row["id"]
         let status: String = try row["status"]
@@ -36,6 +37,7 @@ struct Campaign: RowDecodable {
         body = try row["body"]
         version = try row["version"]
         startRequestedAt = try row["start_requested_at"]
+        sendUntil = try row["send_until"]
     }
 
     /// What the API says when an action does not fit the state.
@@ -59,8 +61,9 @@ struct CampaignDraft: BodyDecodable {
     let body: String
     let goalEvent: String?
     let attributionSeconds: Int?
+    let timing: CampaignTiming
 
-    static let schema = Schema.object([
+    private static let members: [Member] = [
         .required("name", .string(min: 1, max: 200), "For people"),
         .required("channel", .string(oneOf: ["sms"]), "How it travels"),
         .optional("segment_id", .string(format: "uuid"), "Whom it goes to, those whom consent allows"),
@@ -68,7 +71,8 @@ struct CampaignDraft: BodyDecodable {
         .optional("body", bodySchema, "The text"),
         .optional("goal_event", .string(min: 1, max: 200), "The event that counts as conversion"),
         .optional("attribution_window_seconds", window, "How long after sending a conversion counts; 7 days when absent"),
-    ])
+    ]
+    static let schema = Schema.object(members + CampaignTiming.members)
 
     init(_ body: JSONObject) throws {
         name = body.string("name")
@@ -78,6 +82,7 @@ struct CampaignDraft: BodyDecodable {
         self.body = try body.optionalString("body").map(checkedText) ?? ""
         goalEvent = body.optionalString("goal_event")
         attributionSeconds = body.optionalInteger("attribution_window_seconds")
+        timing = CampaignTiming(body)
     }
 }
 
@@ -89,15 +94,17 @@ struct CampaignChange: BodyDecodable {
     let goalEvent: String?
     let clearsGoal: Bool
     let attributionSeconds: Int?
+    let timing: CampaignTiming
 
-    static let schema = Schema.object([
+    private static let members: [Member] = [
         .optional("name", .string(min: 1, max: 200), "For people"),
         .optional("segment_id", .string(format: "uuid"), "Whom it goes to"),
         .optional("sender_id", .string(format: "uuid"), "Where it comes from"),
         .optional("body", bodySchema, "The text"),
         .optional("goal_event", .nullable(.string(min: 1, max: 200)), "The event that counts as conversion; null: none"),
         .optional("attribution_window_seconds", window, "How long after sending a conversion counts"),
-    ])
+    ]
+    static let schema = Schema.object(members + CampaignTiming.members)
 
     init(_ body: JSONObject) throws {
         name = body.optionalString("name")
@@ -107,6 +114,7 @@ struct CampaignChange: BodyDecodable {
         goalEvent = body.optionalString("goal_event")
         clearsGoal = body["goal_event"]?.isNull == true
         attributionSeconds = body.optionalInteger("attribution_window_seconds")
+        timing = CampaignTiming(body)
     }
 }
 

@@ -22,7 +22,7 @@ func createCampaign(_ call: Call) throws -> Response {
             CampaignSQL.insert, id, draft.name, draft.channel, draft.segment, draft.sender, draft.body, draft.goalEvent,
             draft.attributionSeconds, call.actor.user)
         try call.audit("campaign.created", "campaign", id.uuid, in: db)
-        return .created(stored, at: "/api/campaigns/\(id)")
+        return .created(try draft.timing.stored(in: stored, id, db), at: "/api/campaigns/\(id)")
     }
 }
 
@@ -43,7 +43,7 @@ func changeCampaign(_ call: Call) throws -> Response {
             CampaignSQL.change, id, change.name, change.segment, change.sender, change.body, change.goalEvent,
             change.clearsGoal, change.attributionSeconds)
         try call.audit("campaign.changed", "campaign", id.uuid, in: db)
-        return .resource(stored)
+        return .resource(try change.timing.stored(in: stored, id, db))
     }
 }
 

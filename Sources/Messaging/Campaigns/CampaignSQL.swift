@@ -23,13 +23,14 @@ enum CampaignSQL {
         json_build_object('id', c.id, 'name', c.name, 'channel', c.channel, 'segment_id', c.segment_id,
             'sender_id', c.sender_id, 'body', c.body, 'status', c.status, 'status_reason', c.status_reason,
             'goal_event', c.goal_event, 'attribution_window_seconds', c.attribution_window_seconds,
+            'respects_quiet_hours', c.respects_quiet_hours, 'send_until', rfc3339(c.send_until),
             'scheduled_at', rfc3339(c.scheduled_at), 'start_requested_at', rfc3339(c.start_requested_at),
             'frozen_at', rfc3339(c.frozen_at), 'paused_at', rfc3339(c.paused_at), 'finished_at', rfc3339(c.finished_at),
             'cancelled_at', rfc3339(c.cancelled_at), 'counts', \(counts), 'created_at', rfc3339(c.created_at),
             'updated_at', rfc3339(c.updated_at), 'version', c.version)::text AS item
         """
 
-    private static let columns = "id, status, channel, segment_id, sender_id, body, version, start_requested_at"
+    private static let columns = "id, status, channel, segment_id, sender_id, body, version, start_requested_at, send_until"
 
     static let page = Statement<PageRow, TimestampText, CampaignID, Int>(
         """

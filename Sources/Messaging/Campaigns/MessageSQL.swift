@@ -9,7 +9,8 @@ enum MessageSQL {
             'to', m.to_address, 'state', m.state, 'skip_reason', m.skip_reason, 'attempt', m.attempt, 'parts', m.parts,
             'sid', m.sid, 'provider_status', m.provider_status, 'error_code', m.error_code,
             'unknown_reason', m.unknown_reason, 'created_at', rfc3339(m.created_at), 'started_at', rfc3339(m.started_at),
-            'sent_at', rfc3339(m.sent_at), 'settled_at', rfc3339(m.settled_at)
+            'sent_at', rfc3339(m.sent_at), 'settled_at', rfc3339(m.settled_at),
+            'due_at', CASE WHEN m.state = 'pending' AND isfinite(m.due_at) THEN rfc3339(m.due_at) END
         """
     static let item = "json_build_object(\(members))::text AS item"
 

@@ -1,5 +1,6 @@
 // Why a message stands where it stands, for whoever is asked by a recipient or a colleague.
 internal import JSON
+internal import Vocabulary
 
 enum MessageWords {
     /// One sentence for a message as `MessageSQL` gives it.
@@ -7,6 +8,7 @@ enum MessageWords {
         let attempt = message["attempt"]?.integer ?? 0
         return switch message["state"]?.string ?? "" {
         case "pending" where attempt > 0: "It was not taken by the provider and will be tried again."
+        case "pending" where isLater(message["due_at"]): "It waits for an hour at which it may be sent where the recipient is (`due_at`)."
         case "pending": "It waits for its turn."
         case "skipped": skipped(message["skip_reason"]?.string ?? "")
         case "claimed": "A worker has it in hand; it leaves within seconds."
@@ -25,6 +27,8 @@ enum MessageWords {
         default: "It is in a state that has no words yet."
         }
     }
+
+    private static func isLater(_ time: JSONValue?) -> Bool { (time?.string.flatMap { Instant(rfc3339: $0) }).map { $0 > .now() } ?? false }
 
     static func skipped(_ reason: String) -> String {
         let why =

@@ -3,7 +3,7 @@ internal import JSON
 internal import PostgreSQL
 internal import Vocabulary
 
-/// A message in this worker's hands, or one that the claim skipped.
+/// A message in this worker's hands, or one that the claim skipped or put off.
 struct ClaimedMessage: RowDecodable {
     let id: MessageID
     let createdAt: Instant
@@ -11,6 +11,7 @@ struct ClaimedMessage: RowDecodable {
     let to: String
     /// Of a test only: it was rendered when it was asked for.
     let body: String?
+    /// Not to be sent now, or ever.
     let isSkipped: Bool
     /// `nil` when the text reads nothing of the contact.
     let contact: JSONValue?

@@ -21,7 +21,8 @@ enum LedgerSQL {
         """
 
     /// pending → claimed, for the oldest due messages of a campaign that sends, or tests of any. Consent and
-    /// suppression are asked again in this very statement: pending → skipped for those who have said no meanwhile.
+    /// suppression are asked again in this very statement: pending → skipped for those who have said no meanwhile. Where
+    /// it is a quiet hour, the message stays pending until that is over.
     /// - Parameters: campaign, at most, lease token, lease in seconds, whether the text reads the contact.
     static let claim = Statement<ClaimedMessage, CampaignID, Int, UUID, Double, Bool>(
         """
@@ -33,21 +34,26 @@ enum LedgerSQL {
                     OR (SELECT p.status FROM campaigns p WHERE p.workspace_id = current_workspace() AND p.id = $1) = 'sending')
              ORDER BY m.due_at, m.id
              LIMIT $2 FOR UPDATE SKIP LOCKED),
+        \(QuietHours.claimed),
         judged AS MATERIALIZED (
-            SELECT m.id, m.created_at, \(reasonNow) AS reason,
+            SELECT m.id, m.created_at, coalesce(\(reasonNow), \(QuietHours.reason)) AS reason, \(QuietHours.until) AS quiet_until,
                    CASE WHEN $5 AND c.id IS NOT NULL THEN \(TemplateSQL.contactFields("c"))::text END AS contact
-              FROM picked m
+              FROM picked m CROSS JOIN hours h
              \(contactAndConsent)),
+        decided AS (
+            SELECT j.*, CASE WHEN j.reason IS NOT NULL THEN 'skipped' WHEN j.quiet_until IS NULL THEN 'claimed' ELSE 'pending' END AS next
+              FROM judged j),
         moved AS (
             UPDATE messages m
-               SET state = CASE WHEN j.reason IS NULL THEN 'claimed' ELSE 'skipped' END, skip_reason = j.reason,
-                   lease_token = CASE WHEN j.reason IS NULL THEN $3::uuid END,
-                   lease_until = CASE WHEN j.reason IS NULL THEN now() + make_interval(secs => $4) END,
-                   settled_at = CASE WHEN j.reason IS NOT NULL THEN now() END
-              FROM judged j
+               SET state = j.next, skip_reason = j.reason,
+                   due_at = CASE WHEN j.next = 'pending' THEN j.quiet_until ELSE m.due_at END,
+                   lease_token = CASE WHEN j.next = 'claimed' THEN $3::uuid END,
+                   lease_until = CASE WHEN j.next = 'claimed' THEN now() + make_interval(secs => $4) END,
+                   settled_at = CASE WHEN j.next = 'skipped' THEN now() END
+              FROM decided j
              WHERE m.workspace_id = current_workspace() AND m.id = j.id AND m.created_at = j.created_at
             RETURNING m.id, m.created_at, m.kind, m.due_at, m.to_address, m.body, m.state)
-        SELECT v.id, v.created_at, v.kind, v.to_address, v.body, v.state = 'skipped' AS is_skipped, j.contact
+        SELECT v.id, v.created_at, v.kind, v.to_address, v.body, v.state <> 'claimed' AS is_skipped, j.contact
           FROM moved v JOIN judged j ON j.id = v.id AND j.created_at = v.created_at
          ORDER BY v.due_at, v.id
         """)
