@@ -75,6 +75,23 @@ import Vocabulary
             #expect(try change(["from": "10:00"]).code == "required")
         }
     }
+
+    @Test func `a workspace holds out a share of its contacts, by a salt that a rule can name`() throws {
+        try withAccounts { site throws in
+            func set(_ holdout: JSONValue) throws -> TestAnswer {
+                try site.send("PATCH", "/api/settings", ["holdout": holdout], as: site.admin)
+            }
+            #expect(try site.send("GET", "/api/settings", as: site.viewer).json["holdout"]?.isNull == true)
+            #expect(try set(["percent": 2.5]).json["holdout"] == ["percent": 2.5, "salt": "holdout"])
+            #expect(try set(["percent": 1, "salt": "2027"]).json["holdout"]?["salt"] == "2027")
+            for wrong: JSONValue in [51, -1, 0.001, 1e308] {
+                #expect(try set(["percent": wrong]).code == "out_of_range", "\(wrong)")
+            }
+            #expect(
+                try site.send("PATCH", "/api/settings", ["retention_days_audit": 40], as: site.admin).json["holdout"]?["salt"] == "2027")
+            #expect(try set(.null).json["holdout"]?.isNull == true)
+        }
+    }
 }
 
 @Suite struct APIKeyTests {

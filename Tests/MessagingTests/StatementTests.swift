@@ -30,6 +30,8 @@ import Testing
             try db.validate(CampaignSQL.cancel)
             try db.validate(CampaignSQL.insertAudience)
             try db.validate(CampaignSQL.insertTest)
+            try db.validate(Holdout.countArms)
+            try db.validate(PlanSQL.change)
             try db.validate(PreflightSQL.waterfall)
             try db.validate(PreflightSQL.openRecipients)
             try db.validate(MessageSQL.page)

@@ -15,13 +15,14 @@ struct SettingsChange: BodyDecodable {
         .optional("retention_days_receipts", .integer(1...3650), "Days after which raw provider callbacks are deleted"),
         .optional("quiet_hours_sms", QuietHours.schema, "When texts may be sent where recipients are; on when absent"),
         .optional("quiet_hours_email", QuietHours.schema, "The same for e-mail; off when absent"),
-    ]
+    ] + WorkspaceHoldout.members
     static let schema: Schema = .object(WorkspaceChange.members + stored)
 
     init(_ body: JSONObject) throws {
         workspace = try WorkspaceChange(body)
         var settings = JSONObject()
         for member in Self.stored { settings[member.name] = body[member.name] }
+        if let holdout = try WorkspaceHoldout(body) { settings["holdout"] = holdout.json }
         self.settings = settings
         var faults = Faults()
         for name in ["quiet_hours_sms", "quiet_hours_email"] { QuietHours.check(settings[name], "/" + name, &faults) }

@@ -10,6 +10,7 @@ func campaignAnalytics(_ call: Call) throws -> Response {
         var body: JSONObject = ["campaign_id": .string(id.description)]
         body.merge(Figures(try db.all(FigureSQL.campaign, id)).body)
         body.merge(try db.one(FigureSQL.campaignTimeline, id, call.query("group")).object ?? [:])
+        body["holdout"] = Lift(arms: try db.all(LiftSQL.arms, id)).body
         body["previous"] = try previous(id, db)
         return .json(.object(body))
     }

@@ -62,6 +62,7 @@ struct CampaignDraft: BodyDecodable {
     let goalEvent: String?
     let attributionSeconds: Int?
     let timing: CampaignTiming
+    let plan: CampaignPlan
 
     private static let members: [Member] = [
         .required("name", .string(min: 1, max: 200), "For people"),
@@ -72,7 +73,7 @@ struct CampaignDraft: BodyDecodable {
         .optional("goal_event", .string(min: 1, max: 200), "The event that counts as conversion"),
         .optional("attribution_window_seconds", window, "How long after sending a conversion counts; 7 days when absent"),
     ]
-    static let schema = Schema.object(members + CampaignTiming.members)
+    static let schema = Schema.object(members + CampaignTiming.members + CampaignPlan.members)
 
     init(_ body: JSONObject) throws {
         name = body.string("name")
@@ -83,6 +84,7 @@ struct CampaignDraft: BodyDecodable {
         goalEvent = body.optionalString("goal_event")
         attributionSeconds = body.optionalInteger("attribution_window_seconds")
         timing = CampaignTiming(body)
+        plan = try CampaignPlan(body)
     }
 }
 
@@ -95,6 +97,7 @@ struct CampaignChange: BodyDecodable {
     let clearsGoal: Bool
     let attributionSeconds: Int?
     let timing: CampaignTiming
+    let plan: CampaignPlan
 
     private static let members: [Member] = [
         .optional("name", .string(min: 1, max: 200), "For people"),
@@ -104,7 +107,7 @@ struct CampaignChange: BodyDecodable {
         .optional("goal_event", .nullable(.string(min: 1, max: 200)), "The event that counts as conversion; null: none"),
         .optional("attribution_window_seconds", window, "How long after sending a conversion counts"),
     ]
-    static let schema = Schema.object(members + CampaignTiming.members)
+    static let schema = Schema.object(members + CampaignTiming.members + CampaignPlan.members)
 
     init(_ body: JSONObject) throws {
         name = body.optionalString("name")
@@ -115,6 +118,7 @@ struct CampaignChange: BodyDecodable {
         clearsGoal = body["goal_event"]?.isNull == true
         attributionSeconds = body.optionalInteger("attribution_window_seconds")
         timing = CampaignTiming(body)
+        plan = try CampaignPlan(body)
     }
 }
 

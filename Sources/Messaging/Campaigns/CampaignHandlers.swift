@@ -18,9 +18,10 @@ func createCampaign(_ call: Call) throws -> Response {
     let id = CampaignID.new()
     return try call.transaction { db in
         try db.one(CampaignSQL.references, draft.segment, draft.sender).check()
-        let stored = try db.one(
+        let inserted = try db.one(
             CampaignSQL.insert, id, draft.name, draft.channel, draft.segment, draft.sender, draft.body, draft.goalEvent,
             draft.attributionSeconds, call.actor.user)
+        let stored = try draft.plan.store(in: id, inserted, db)
         try call.audit("campaign.created", "campaign", id.uuid, in: db)
         return .created(try draft.timing.stored(in: stored, id, db), at: "/api/campaigns/\(id)")
     }
@@ -39,9 +40,10 @@ func changeCampaign(_ call: Call) throws -> Response {
         try call.checkIfMatch(campaign.version)
         guard campaign.status == .draft else { throw campaign.wrongState(for: "be changed", from: [.draft]) }
         try db.one(CampaignSQL.references, change.segment, change.sender).check()
-        let stored = try db.one(
+        let changed = try db.one(
             CampaignSQL.change, id, change.name, change.segment, change.sender, change.body, change.goalEvent,
             change.clearsGoal, change.attributionSeconds)
+        let stored = try change.plan.store(in: id, changed, db)
         try call.audit("campaign.changed", "campaign", id.uuid, in: db)
         return .resource(try change.timing.stored(in: stored, id, db))
     }

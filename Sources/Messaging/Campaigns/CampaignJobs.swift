@@ -20,6 +20,7 @@ let freezeCampaign = JobHandler("freeze_campaign") { job in
         }
         _ = try db.one(CampaignSQL.planSetWise)
         frozen = try db.run(CampaignSQL.insertAudience, id, segment, sender, campaign.channel)
+        try db.run(Holdout.countArms, id)
         // Whoever suspends the sender comes before this, and is seen, or after it, and pauses the campaign.
         let senderIsActive = try db.one(SenderSQL.lockStatus, sender) == "active"
         // Cancelled meanwhile: the rows go with this transaction.

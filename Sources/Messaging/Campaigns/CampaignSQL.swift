@@ -26,7 +26,7 @@ enum CampaignSQL {
             'respects_quiet_hours', c.respects_quiet_hours, 'send_until', rfc3339(c.send_until),
             'scheduled_at', rfc3339(c.scheduled_at), 'start_requested_at', rfc3339(c.start_requested_at),
             'frozen_at', rfc3339(c.frozen_at), 'paused_at', rfc3339(c.paused_at), 'finished_at', rfc3339(c.finished_at),
-            'cancelled_at', rfc3339(c.cancelled_at), 'counts', \(counts), 'created_at', rfc3339(c.created_at),
+            'cancelled_at', rfc3339(c.cancelled_at), \(CampaignPlan.item), 'counts', \(counts), 'created_at', rfc3339(c.created_at),
             'updated_at', rfc3339(c.updated_at), 'version', c.version)::text AS item
         """
 
@@ -102,7 +102,8 @@ enum CampaignSQL {
     static let start = Statement<Stored, CampaignID>(
         """
         UPDATE campaigns AS c
-           SET status = 'freezing', start_requested_at = now(), status_reason = NULL, version = c.version + 1, updated_at = now()
+           SET status = 'freezing', start_requested_at = now(), status_reason = NULL, version = c.version + 1, updated_at = now(),
+               \(Holdout.settled)
          WHERE c.workspace_id = current_workspace() AND c.id = $1 AND c.status IN ('draft', 'scheduled')
         RETURNING \(item), c.version
         """)
@@ -161,7 +162,7 @@ enum CampaignSQL {
         SELECT current_workspace(), $1, r.contact_id, $3, $4, r.address,
                CASE WHEN r.reason IS NULL THEN 'pending' ELSE 'skipped' END, r.reason,
                CASE WHEN r.reason IS NOT NULL THEN now() END, now(), now()
-          FROM (\(audience(segment: "$2", channel: "$4"))) r
+          FROM (\(Holdout.audience(campaign: "$1::uuid", segment: "$2", channel: "$4"))) r
         """)
 
     /// freezing → sending.

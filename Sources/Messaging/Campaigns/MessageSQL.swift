@@ -6,7 +6,8 @@ internal import Web
 enum MessageSQL {
     private static let members = """
         'id', m.id, 'campaign_id', m.campaign_id, 'contact_id', m.contact_id, 'kind', m.kind, 'channel', m.channel,
-            'to', m.to_address, 'state', m.state, 'skip_reason', m.skip_reason, 'attempt', m.attempt, 'parts', m.parts,
+            'to', m.to_address, 'state', m.state, 'skip_reason', m.skip_reason,
+            'holdout', CASE WHEN m.skip_reason = 'holdout' THEN holdout_scope(m.campaign_id, m.contact_id) END, 'attempt', m.attempt, 'parts', m.parts,
             'sid', m.sid, 'provider_status', m.provider_status, 'error_code', m.error_code,
             'unknown_reason', m.unknown_reason, 'created_at', rfc3339(m.created_at), 'started_at', rfc3339(m.started_at),
             'sent_at', rfc3339(m.sent_at), 'settled_at', rfc3339(m.settled_at),

@@ -26,7 +26,7 @@ func preflightCampaign(_ call: Call) throws -> Response {
                 "calculated_at": JSONValue(state.calculatedAt?.description),
             ]
             _ = try db.one(CampaignSQL.planSetWise)
-            let waterfall = try db.all(PreflightSQL.waterfall, segment, campaign.channel)
+            let waterfall = try db.all(PreflightSQL.waterfall, id, segment, campaign.channel)
             recipients = waterfall.first { $0.reason == nil }?.count ?? 0
             report["waterfall"] = [
                 "members": .integer(Int64(waterfall.reduce(0) { $0 + $1.count })),
@@ -35,7 +35,7 @@ func preflightCampaign(_ call: Call) throws -> Response {
             ]
             if recipients == 0 { warnings.add("/segment_id", "no_recipients", "Nobody would get it.") }
             if let template = readiness.template {
-                let texts = try TextSurvey(template, segment, campaign.channel, recipients: recipients, db)
+                let texts = try TextSurvey(template, id, segment, campaign.channel, recipients: recipients, db)
                 for (name, value) in texts.report(rate: readiness.sender?.rate, recipients: recipients) { report[name] = value }
                 texts.warn(&warnings)
             }
@@ -68,12 +68,14 @@ private struct TextSurvey {
     private let isExact: Bool
     private let variables: [(variable: TemplateVariable, hasFallback: Bool)]
 
-    init(_ template: TextTemplate, _ segment: SegmentID, _ channel: Channel, recipients: Int, _ db: Connection) throws {
+    init(_ template: TextTemplate, _ campaign: CampaignID, _ segment: SegmentID, _ channel: Channel, recipients: Int, _ db: Connection)
+        throws
+    {
         isExact = recipients <= Self.exactBelow
         variables = template.variables
         // A little more than 5,000 of 65,536ths, so that chance does not leave too few.
         let threshold = isExact ? 65_536 : max(1, 65_536 * 5000 / recipients + 1)
-        try db.run(PreflightSQL.openRecipients, segment, channel, threshold)
+        try db.run(PreflightSQL.openRecipients, campaign, segment, channel, threshold)
         while case let page = try db.all(PreflightSQL.nextRecipients), !page.isEmpty {
             for recipient in page { count(template.text(for: recipient.contact), of: recipient.id) }
         }

@@ -84,6 +84,7 @@ struct Scene {
             _ = try db.one(CampaignSQL.start, campaign)
             _ = try db.one(CampaignSQL.planSetWise)
             let count = try db.run(CampaignSQL.insertAudience, campaign, segment, sender, .sms)
+            try db.run(Holdout.countArms, campaign)
             try db.run(CampaignSQL.freeze, campaign)
             return count
         }
