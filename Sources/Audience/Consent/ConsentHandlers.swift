@@ -22,9 +22,12 @@ func recordConsent(_ call: Call) throws -> Response {
         }
         let event = try db.one(
             ConsentSQL.record, draft.contact, draft.channel.rawValue, draft.state, draft.source, draft.wording,
-            JSONText(.object(draft.evidence)), draft.at ?? call.now)
+            JSONText(.object(draft.evidence)), draft.at ?? call.now, draft.purpose, draft.reason, draft.reasonText,
+            call.actor.apiKey == nil ? "user" : "api_key", call.actor.apiKey?.uuid ?? call.actor.user?.uuid)
         // What was told late may be overtaken by what is known already.
-        if let address = person.address(draft.channel), try db.one(ConsentSQL.state, draft.contact, draft.channel.rawValue) == draft.state {
+        if draft.isMarketing, let address = person.address(draft.channel),
+            try db.one(ConsentSQL.state, draft.contact, draft.channel.rawValue) == draft.state
+        {
             if draft.isOptIn {
                 try db.run(ConsentSQL.lift, draft.channel.rawValue, address)
             } else {

@@ -19,9 +19,11 @@ enum ConsentSQL {
         """
         SELECT consent_json(e) FROM consent_events e WHERE e.workspace_id = current_workspace() AND e.id = $1
         """)
-    static let record = Statement<EventID, ContactID, String, String, String, String?, JSONText, Instant>(
+    static let record = Statement<
+        EventID, ContactID, String, String, String, String?, JSONText, Instant, String, String?, String?, String, UUID?
+    >(
         """
-        SELECT record_consent($1, $2, $3, $4, $5, $6::jsonb, $7)
+        SELECT record_consent($1, $2, $3, $4, $5, $6::jsonb, $7, $8, $9, $10, $11, $12)
         """)
     static let addresses = Statement<Addresses, ContactID>(
         """

@@ -253,7 +253,7 @@ struct FeatureQuery {
     private mutating func consents(_ channel: String) -> String {
         """
         SELECT DISTINCT ON (k.contact_id) k.contact_id, k.state FROM consent_events k
-         WHERE k.\(Self.own) AND k.\(Self.ofPicked) AND k.channel = \(bind(channel, "text")) AND k.occurred_at <= \(instant)
+         WHERE k.\(Self.own) AND k.\(Self.ofPicked) AND k.channel = \(bind(channel, "text")) AND k.purpose = 'marketing' AND k.occurred_at <= \(instant)
          ORDER BY k.contact_id, k.occurred_at DESC, k.state DESC
         """
     }

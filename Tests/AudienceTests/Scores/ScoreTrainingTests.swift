@@ -221,8 +221,9 @@ private func withScores(_ body: (ScoreWorld) throws -> Void) throws {
                 """
                 UPDATE contacts SET attributes = '{"plan": "iron", "visits": 99}', status = 'customer', email = external_id || '@example.com',
                                     tags = '{vip}';
-                INSERT INTO consent_events (workspace_id, contact_id, channel, state, source, occurred_at)
-                SELECT workspace_id, id, 'sms', 'opted_in', 'test', now() - interval '1 day' FROM contacts;
+                DO $$ BEGIN
+                    PERFORM record_consent(id, 'sms', 'opted_in', 'test', at => now() - interval '1 day') FROM contacts;
+                END $$;
                 UPDATE contacts SET attributes = '{"plan": "lead"}', status = NULL;
                 INSERT INTO contacts (workspace_id, ordinal, created_at) VALUES (current_workspace(), 99, now() - interval '2 days')
                 """)
