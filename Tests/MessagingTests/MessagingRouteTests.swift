@@ -25,7 +25,8 @@ import Web
         ]
         let walk = try RouteWalk(
             routes, site.responder, site.owner, workspace: site.scene.workspace,
-            bodies: ["POST /api/senders": sender], names: ["version": "1"])
+            bodies: ["POST /api/senders": sender, "POST /api/campaigns/{id}/schedule": ["at": "2026-01-01T00:00:00Z"]],
+            names: ["version": "1"])
         return (walk, things)
     }
 

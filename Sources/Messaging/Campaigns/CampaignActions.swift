@@ -15,6 +15,7 @@ func startCampaign(_ call: Call) throws -> Response {
         }
         let readiness = try Readiness(campaign, db)
         try readiness.faults.check()
+        try db.run(LocalSchedule.forget, id)
         guard let stored = try db.first(CampaignSQL.start, id), let segment = campaign.segment else { throw Problem.notFound() }
         try db.enqueueCalculation(of: segment)
         try db.enqueue(

@@ -13,7 +13,7 @@ public let campaignRoutes: [Route] = [
     .post("/api/campaigns/{id}/start", startCampaign, needs: .writeCampaigns, "Freeze the audience, then send"),
     .post(
         "/api/campaigns/{id}/schedule", scheduleCampaign, needs: .writeCampaigns, body: CampaignSchedule.schema,
-        "Have it start at an instant; again for another one"),
+        "Have it start at an instant, or reach everybody at one time of their own clock; again for another one"),
     .post("/api/campaigns/{id}/unschedule", unscheduleCampaign, needs: .writeCampaigns, "Make a scheduled campaign a draft again"),
     .post("/api/campaigns/{id}/pause", pauseCampaign, needs: .writeCampaigns, "Stop sending within a second"),
     .post("/api/campaigns/{id}/resume", resumeCampaign, needs: .writeCampaigns, "Go on where it stopped"),

@@ -24,6 +24,7 @@ enum CampaignSQL {
             'sender_id', c.sender_id, 'body', c.body, 'status', c.status, 'status_reason', c.status_reason,
             'goal_event', c.goal_event, 'attribution_window_seconds', c.attribution_window_seconds,
             'respects_quiet_hours', c.respects_quiet_hours, 'send_until', rfc3339(c.send_until),
+            'scheduled_local', to_char(c.scheduled_local, 'YYYY-MM-DD"T"HH24:MI'), 'late', c.late,
             'scheduled_at', rfc3339(c.scheduled_at), 'start_requested_at', rfc3339(c.start_requested_at),
             'frozen_at', rfc3339(c.frozen_at), 'paused_at', rfc3339(c.paused_at), 'finished_at', rfc3339(c.finished_at),
             'cancelled_at', rfc3339(c.cancelled_at), \(CampaignPlan.item), 'counts', \(counts), 'created_at', rfc3339(c.created_at),
@@ -161,8 +162,9 @@ enum CampaignSQL {
                               settled_at, due_at, created_at)
         SELECT current_workspace(), $1, r.contact_id, $3, $4, r.address,
                CASE WHEN r.reason IS NULL THEN 'pending' ELSE 'skipped' END, r.reason,
-               CASE WHEN r.reason IS NOT NULL THEN now() END, now(), now()
-          FROM (\(Holdout.audience(campaign: "$1::uuid", segment: "$2", channel: "$4"))) r
+               CASE WHEN r.reason IS NOT NULL THEN now() END, coalesce(r.due_at, now()), now()
+          FROM (SELECT c.contact_id, c.address, coalesce(c.reason, \(LocalSchedule.reason)) AS reason, \(LocalSchedule.due) AS due_at
+                  FROM (\(Holdout.audience(campaign: "$1::uuid", segment: "$2", channel: "$4"))) c CROSS JOIN \(LocalSchedule.schedule) l) r
         """)
 
     /// freezing → sending.
@@ -184,7 +186,7 @@ enum CampaignSQL {
     static func audience(segment: String, channel: String) -> String {
         let address = Reachability.address("c", channel: channel)
         return """
-            SELECT m.contact_id, \(address) AS address,
+            SELECT m.contact_id, c.timezone, c.phone, \(address) AS address,
                            CASE WHEN \(address) IS NULL THEN 'no_address' ELSE \(Reachability.reason) END AS reason
                       FROM segment_members m
                       JOIN contacts c ON c.workspace_id = m.workspace_id AND c.id = m.contact_id

@@ -6,18 +6,41 @@ internal import Runtime
 internal import Vocabulary
 internal import Web
 
-/// When a campaign is to start.
+/// When a campaign is to start: at an instant, or at one time of every contact's own clock.
 struct CampaignSchedule: BodyDecodable {
     let at: Instant
+    let local: LocalMinute?
+    /// What becomes of those for whom the local time has passed when the audience is frozen: send or skip.
+    let late: String
+
     static let schema = Schema.object([
-        .required("at", .string(format: "date-time"), "In the future, a year ahead at most")
+        .optional("at", .string(format: "date-time"), "In the future, a year ahead at most"),
+        .optional("at_local", .string(min: 16, max: 16), "Instead: what each contact's clock is to show, like 2026-12-24T09:00"),
+        .optional(
+            "late", .string(oneOf: ["send", "skip"]),
+            "With at_local: whether those for whom it has just passed get it at once (up to 6 hours late) or never; send when absent"),
     ])
-    init(_ body: JSONObject) { at = Instant(rfc3339: body.string("at"))! }
+
+    init(_ body: JSONObject) throws {
+        let instant = body.optionalString("at").flatMap { Instant(rfc3339: $0) }
+        late = body.optionalString("late") ?? "send"
+        local = try body.optionalString("at_local").map { text in
+            guard let minute = LocalMinute(text) else {
+                throw Fault(pointer: "/at_local", code: "bad_format", detail: "Expected a time without a zone, like 2026-12-24T09:00.")
+            }
+            return minute
+        }
+        guard (instant == nil) != (local == nil) else {
+            throw Fault(pointer: "/at", code: "one_of_two", detail: "Exactly one of at and at_local is wanted.")
+        }
+        at = instant ?? max(local!.freezing, .now())
+    }
 
     func check() throws {
-        let ahead = at.seconds(since: .now())
-        if ahead <= 0 { throw Fault(pointer: "/at", code: "out_of_range", detail: "This has passed; `start` starts it now.") }
-        if ahead > 366 * 86_400 { throw Fault(pointer: "/at", code: "out_of_range", detail: "At most a year ahead.") }
+        let pointer = local == nil ? "/at" : "/at_local"
+        let ahead = (local?.last ?? at).seconds(since: .now())
+        if ahead <= 0 { throw Fault(pointer: pointer, code: "out_of_range", detail: "This has passed; `start` starts it now.") }
+        if ahead > 366 * 86_400 { throw Fault(pointer: pointer, code: "out_of_range", detail: "At most a year ahead.") }
     }
 }
 
@@ -32,8 +55,9 @@ func scheduleCampaign(_ call: Call) throws -> Response {
         }
         try schedule.check()
         try Readiness(campaign, db).faults.check()
-        let stored = try db.one(ScheduleSQL.schedule, id, schedule.at)
-        try call.audit("campaign.scheduled", "campaign", id.uuid, details: ["at": .string(schedule.at.description)], in: db)
+        let stored = try db.one(ScheduleSQL.schedule, id, schedule.at, schedule.local?.text, schedule.local.map { _ in schedule.late })
+        try call.audit(
+            "campaign.scheduled", "campaign", id.uuid, details: ["at": .string(schedule.local?.text ?? schedule.at.description)], in: db)
         return .resource(stored)
     }
 }
@@ -131,10 +155,10 @@ enum ScheduleSQL {
         VALUES (current_workspace(), $1, 'campaign', $2, '{"by": "schedule"}')
         """)
 
-    static let schedule = Statement<Stored, CampaignID, Instant>(
+    static let schedule = Statement<Stored, CampaignID, Instant, String?, String?>(
         """
         UPDATE campaigns AS c
-           SET status = 'scheduled', scheduled_at = $2, status_reason = NULL, version = c.version + 1, updated_at = now()
+           SET status = 'scheduled', scheduled_at = $2, scheduled_local = $3::text::timestamp, late = $4, status_reason = NULL, version = c.version + 1, updated_at = now()
          WHERE c.workspace_id = current_workspace() AND c.id = $1 AND c.status IN ('draft', 'scheduled')
         RETURNING \(CampaignSQL.item), c.version
         """)
@@ -142,7 +166,7 @@ enum ScheduleSQL {
     static let unschedule = Statement<Stored, CampaignID, String?>(
         """
         UPDATE campaigns AS c
-           SET status = 'draft', scheduled_at = NULL, status_reason = $2, version = c.version + 1, updated_at = now()
+           SET status = 'draft', scheduled_at = NULL, scheduled_local = NULL, late = NULL, status_reason = $2, version = c.version + 1, updated_at = now()
          WHERE c.workspace_id = current_workspace() AND c.id = $1 AND c.status = 'scheduled'
         RETURNING \(CampaignSQL.item), c.version
         """)

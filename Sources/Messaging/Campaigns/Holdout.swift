@@ -11,7 +11,7 @@ enum Holdout {
     /// would have got it otherwise: who is held out and who is not differ by chance alone.
     static func audience(campaign: String, segment: String, channel: String) -> String {
         """
-        SELECT a.contact_id, a.address,
+        SELECT a.contact_id, a.address, a.phone, a.timezone,
                            CASE WHEN a.reason IS NOT NULL THEN a.reason
                                 WHEN \(scope("a.contact_id", campaign)) IS NOT NULL THEN 'holdout' END AS reason
                       FROM (\(CampaignSQL.audience(segment: segment, channel: channel))) a
