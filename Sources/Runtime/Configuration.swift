@@ -31,6 +31,7 @@ public struct Configuration: Sendable {
     public var workerThreads: Int
     public var logLevel: LogLevel
     public var twilioURL: String
+    public var sendGridURL: String
     public var allowsSignUp: Bool
     /// The folder of the migrations.
     public var migrations: String
@@ -78,6 +79,10 @@ public struct Configuration: Sendable {
         Variable(
             name: "MUSTER_TWILIO_URL", standard: "https://api.twilio.com", expected: "http(s)://host[:port][/path]",
             purpose: "Where Twilio's API is; the sandbox in development"
+        ) { $0.hasPrefix("http://") || $0.hasPrefix("https://") },
+        Variable(
+            name: "MUSTER_SENDGRID_URL", standard: "https://api.sendgrid.com", expected: "http(s)://host[:port][/path]",
+            purpose: "Where SendGrid's API is: https://api.eu.sendgrid.com for accounts in the EU; the sandbox in development"
         ) { $0.hasPrefix("http://") || $0.hasPrefix("https://") },
         Variable(
             name: "MUSTER_SIGN_UP", standard: "open", expected: "open or closed", purpose: "Whether strangers may sign up"
@@ -139,6 +144,7 @@ public struct Configuration: Sendable {
             allowedOrigins: Set(values["MUSTER_ALLOWED_ORIGINS"]!.split(separator: ",").map { origin(String($0)) }),
             threads: Int(values["MUSTER_THREADS"]!)!, workerThreads: Int(values["MUSTER_WORKER_THREADS"]!)!,
             logLevel: LogLevel(name: values["MUSTER_LOG_LEVEL"]!)!, twilioURL: values["MUSTER_TWILIO_URL"]!,
+            sendGridURL: values["MUSTER_SENDGRID_URL"]!,
             allowsSignUp: values["MUSTER_SIGN_UP"]! == "open",
             migrations: values["MUSTER_MIGRATIONS"]!, sockets: values["MUSTER_SOCKETS"]!,
             exports: values["MUSTER_EXPORTS"]!, key: key)

@@ -26,8 +26,11 @@ final class Callbacks: Sendable {
 
     /// Plans a message's callbacks by the fault plan.
     func plan(_ message: SandboxMessage, _ faults: FaultPlan) {
+        if let mail = message.mail {
+            if mail.eventsURL != nil { enqueue(message, mail.events(message.to, faults), faults) }
+            return
+        }
         guard message.callbackURL != nil, Ledger.shared.token(message.account) != nil else { return }
-        let isSilent = FaultPlan.hits(faults.dropCallbacks, message.to, "drop")
         var statuses = ["queued", "sent"]
         if FaultPlan.hits(faults.failed, message.to, "failed") {
             statuses = ["queued", "failed"]
@@ -36,7 +39,12 @@ final class Callbacks: Sendable {
         } else {
             statuses.append("delivered")
         }
-        if faults.reorder { statuses.reverse() }
+        enqueue(message, statuses, faults)
+    }
+
+    private func enqueue(_ message: SandboxMessage, _ planned: [String], _ faults: FaultPlan) {
+        let isSilent = FaultPlan.hits(faults.dropCallbacks, message.to, "drop")
+        let statuses = faults.reorder ? planned.reversed() : planned
         let now = milliseconds()
         state.withLock { state in
             for (index, status) in statuses.enumerated() {
@@ -89,6 +97,7 @@ final class Callbacks: Sendable {
     /// The callback of a status, which the message takes on.
     private func request(_ sid: String, _ status: String) -> HTTPRequest? {
         let faults = Ledger.shared.plan
+        if let mail = Ledger.shared.message(sid)?.mail { return mail.request(sid, event: status) }
         Ledger.shared.update(sid) { message in
             if !["delivered", "undelivered", "failed"].contains(message.status) {
                 message.status = status

@@ -13,13 +13,17 @@ struct SandboxMessage: Sendable {
     let callbackURL: String?
     let acceptedAt: Instant
     var status: String
+    /// Of mail only.
+    var mail: SandboxMail?
     var errorCode: Int?
     /// Callbacks sent: the status, and what we answered (0: nothing).
     var callbacks: [(status: String, answer: Int)] = []
 
     var ledgerLine: JSONValue {
         [
-            "sid": .string(sid), "to": .string(to), "from": .string(from), "body": .string(body), "parts": JSONValue(parts),
+            "sid": .string(sid), "channel": .string(mail == nil ? "sms" : "email"), "subject": JSONValue(mail?.subject),
+            "html": JSONValue(mail?.html), "headers": .object(mail?.headers ?? [:]), "to": .string(to), "from": .string(from),
+            "body": .string(body), "parts": JSONValue(parts),
             "status": .string(status), "error_code": JSONValue(errorCode), "accepted_at": .string(acceptedAt.description),
             "callbacks": .array(callbacks.map { ["status": .string($0.status), "answer": JSONValue($0.answer)] }),
         ]
@@ -35,6 +39,8 @@ final class Ledger: Sendable {
         var passwords: [String: Set<String>] = [:]
         var inboundURLs: [String: (account: String, url: String)] = [:]
         var plan = FaultPlan()
+        /// Of SendGrid: which keys are known, and where each one's events go.
+        var mailKeys: [String: String?] = [:]
         var count = 0
     }
     static let shared = Ledger()
@@ -103,6 +109,13 @@ final class Ledger: Sendable {
         }
     }
 
+    /// Makes a key of SendGrid's known, and where its events go.
+    func register(mailKey: String, eventsURL: String?) { state.withLock { $0.mailKeys[mailKey] = .some(eventsURL) } }
+
+    /// Whether mail may be sent with this key. While nobody registered any, with each.
+    func accepts(mailKey: String) -> Bool { state.withLock { $0.mailKeys.isEmpty || $0.mailKeys.keys.contains(mailKey) } }
+    func eventsURL(_ mailKey: String) -> String? { state.withLock { $0.mailKeys[mailKey] ?? nil } }
+
     func token(_ account: String) -> String? { state.withLock { $0.tokens[account] } }
     func inboundURL(_ number: String) -> (account: String, url: String)? { state.withLock { $0.inboundURLs[number] } }
     func nextNumber() -> Int {
@@ -131,6 +144,9 @@ struct FaultPlan: Sendable {
     var undeliveredCode = 30003
     var failed = 0.0
     var failedCode = 30007
+    /// Of mail: comes back for now; arrives and is complained of.
+    var blocked = 0.0
+    var complaint = 0.0
     /// Callbacks beyond the first of each, in reverse order, never sent, or sent before the answer.
     var duplicates = 0
     var reorder = false
@@ -152,6 +168,8 @@ struct FaultPlan: Sendable {
         .optional("undelivered_code", .integer(10_000...99_999), "Its error code"),
         .optional("failed", .number, "Share that ends failed"),
         .optional("failed_code", .integer(10_000...99_999), "Its error code"),
+        .optional("blocked", .number, "Share of mail that comes back for now"),
+        .optional("complaint", .number, "Share of mail that somebody complains of"),
         .optional("duplicates", .integer(0...10), "How often each callback is repeated"),
         .optional("reorder", .boolean, "Callbacks come in reverse order"),
         .optional("drop_callbacks", .number, "Share without any callback"),
@@ -175,6 +193,8 @@ struct FaultPlan: Sendable {
         undeliveredCode = body.optionalInteger("undelivered_code") ?? 30003
         failed = share("failed")
         failedCode = body.optionalInteger("failed_code") ?? 30007
+        blocked = share("blocked")
+        complaint = share("complaint")
         duplicates = body.optionalInteger("duplicates") ?? 0
         reorder = body.bool("reorder")
         dropCallbacks = share("drop_callbacks")

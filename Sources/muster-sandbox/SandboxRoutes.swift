@@ -17,6 +17,13 @@ let sandboxRoutes: [Route] = [
     .get(
         "/sandbox/2010-04-01/Accounts/{account}/Messages/{file}", readMessage, needs: .anyone, limit: .unlimited, openQuery: true,
         "Twilio: one message"),
+    .post("/sandbox/v3/mail/send", sendMail, needs: .anyone, limit: .unlimited, openQuery: true, "SendGrid: send a mail"),
+    .post(
+        "/sandbox/mail-keys", registerMailKey, needs: .anyone, limit: .unlimited, body: MailKeyBody.schema,
+        "Make a key of SendGrid's known, and where its signed events go; answers with what verifies them"),
+    .post(
+        "/sandbox/mail-events", playMailEvent, needs: .anyone, limit: .unlimited, body: MailEventBody.schema,
+        "Something happens to the last mail to an address: open, click, spamreport, unsubscribe, bounce …"),
     .get(
         "/sandbox/ledger", readLedger, needs: .anyone, limit: .unlimited,
         query: [QueryParameter("since", .string(format: "date-time"), "Accepted at or after")], "All that was received"),
@@ -66,7 +73,7 @@ private func createMessage(_ call: Call) throws -> Response {
 }
 
 /// Longer than any client waits.
-private func hang() -> Response {
+func hang() -> Response {
     usleep(15_000_000)
     return twilioError(504, 20504, "Too late")
 }

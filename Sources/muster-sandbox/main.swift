@@ -1,4 +1,4 @@
-// Plays Twilio, behind the same nginx, for the demonstration and the tests.
+// Plays Twilio and SendGrid, behind the same nginx, for the demonstration and the tests.
 import Web
 
 serve("sandbox", sandboxRoutes)

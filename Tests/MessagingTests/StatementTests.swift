@@ -39,6 +39,8 @@ import Testing
             try db.validate(MessageSQL.read)
             try db.validate(LedgerSQL.claim)
             try db.validate(LedgerSQL.start)
+            try db.validate(EmailSQL.insertSender)
+            try db.validate(EmailSQL.setParts)
         }
     }
 }

@@ -15,6 +15,9 @@ struct SettingsChange: BodyDecodable {
         .optional("retention_days_receipts", .integer(1...3650), "Days after which raw provider callbacks are deleted"),
         .optional("quiet_hours_sms", QuietHours.schema, "When texts may be sent where recipients are; on when absent"),
         .optional("quiet_hours_email", QuietHours.schema, "The same for e-mail; off when absent"),
+        .optional(
+            "postal_address", .nullable(.string(min: 1, max: 500)),
+            "Stands at the foot of every e-mail, as the law wants it; without one no campaign by e-mail starts"),
     ] + WorkspaceHoldout.members
     static let schema: Schema = .object(WorkspaceChange.members + stored)
 

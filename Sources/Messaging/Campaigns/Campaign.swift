@@ -48,7 +48,7 @@ struct Campaign: RowDecodable {
 }
 
 private let bodySchema = Schema.described(
-    .string(min: 1, max: 1600), "The text, with variables like {{ name | default: \"there\" }}",
+    .string(min: 1, max: 200_000), "The text, at most 1,600 characters for sms, with variables like {{ name | default: \"there\" }}",
     example: "Hi {{ name | default: \"there\" }}, the sale ends tonight. Reply STOP to opt out.")
 private let window = Schema.integer(1...2_592_000)
 
@@ -63,17 +63,18 @@ struct CampaignDraft: BodyDecodable {
     let attributionSeconds: Int?
     let timing: CampaignTiming
     let plan: CampaignPlan
+    let email: EmailDraft
 
     private static let members: [Member] = [
         .required("name", .string(min: 1, max: 200), "For people"),
-        .required("channel", .string(oneOf: ["sms"]), "How it travels"),
+        .required("channel", .string(oneOf: ["sms", "email"]), "How it travels"),
         .optional("segment_id", .string(format: "uuid"), "Whom it goes to, those whom consent allows"),
         .optional("sender_id", .string(format: "uuid"), "Where it comes from"),
         .optional("body", bodySchema, "The text"),
         .optional("goal_event", .string(min: 1, max: 200), "The event that counts as conversion"),
         .optional("attribution_window_seconds", window, "How long after sending a conversion counts; 7 days when absent"),
     ]
-    static let schema = Schema.object(members + CampaignTiming.members + CampaignPlan.members)
+    static let schema = Schema.object(members + CampaignTiming.members + CampaignPlan.members + EmailDraft.members)
 
     init(_ body: JSONObject) throws {
         name = body.string("name")
@@ -85,6 +86,8 @@ struct CampaignDraft: BodyDecodable {
         attributionSeconds = body.optionalInteger("attribution_window_seconds")
         timing = CampaignTiming(body)
         plan = try CampaignPlan(body)
+        email = try EmailDraft(body)
+        try email.check(channel, body: self.body)
     }
 }
 
@@ -98,6 +101,7 @@ struct CampaignChange: BodyDecodable {
     let attributionSeconds: Int?
     let timing: CampaignTiming
     let plan: CampaignPlan
+    let email: EmailDraft
 
     private static let members: [Member] = [
         .optional("name", .string(min: 1, max: 200), "For people"),
@@ -107,7 +111,7 @@ struct CampaignChange: BodyDecodable {
         .optional("goal_event", .nullable(.string(min: 1, max: 200)), "The event that counts as conversion; null: none"),
         .optional("attribution_window_seconds", window, "How long after sending a conversion counts"),
     ]
-    static let schema = Schema.object(members + CampaignTiming.members + CampaignPlan.members)
+    static let schema = Schema.object(members + CampaignTiming.members + CampaignPlan.members + EmailDraft.members)
 
     init(_ body: JSONObject) throws {
         name = body.optionalString("name")
@@ -119,21 +123,31 @@ struct CampaignChange: BodyDecodable {
         attributionSeconds = body.optionalInteger("attribution_window_seconds")
         timing = CampaignTiming(body)
         plan = try CampaignPlan(body)
+        email = try EmailDraft(body)
     }
 }
 
 /// A test send to oneself.
 struct CampaignTest: BodyDecodable {
-    let to: E164
+    let to: String
     let contact: ContactID?
 
     static let schema = Schema.object([
-        .required("to", .string(format: "e164"), "Where to; a suppressed number gets nothing"),
+        .required("to", .string(min: 3, max: 254), "Where to, a number or an e-mail address; a suppressed one gets nothing"),
         .optional("contact_id", .string(format: "uuid"), "Whose data fills the variables; without it, those of nobody"),
     ])
 
     init(_ body: JSONObject) throws {
-        to = E164(body.string("to"))!
+        to = body.string("to")
         contact = body.optionalID("contact_id", as: ContactID.self)
+    }
+
+    /// Where it goes, as addresses are stored.
+    func address(on channel: Channel, _ faults: inout Faults) -> String {
+        let address = channel == .sms ? E164(to)?.description : EmailAddress(to)?.description
+        if address == nil {
+            faults.add("/to", "bad_format", "Expected \(channel == .sms ? "a number in E.164 form" : "an e-mail address").")
+        }
+        return address ?? ""
     }
 }

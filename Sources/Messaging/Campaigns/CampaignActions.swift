@@ -74,15 +74,23 @@ func testCampaign(_ call: Call) throws -> Response {
         let campaign = try db.one(CampaignSQL.find, id)
         var faults = Faults()
         if campaign.body.isEmpty { faults.add("/body", "required", "The campaign has no text yet.") }
-        if campaign.sender == nil { faults.add("/sender_id", "required", "The campaign has no sender yet.") }
+        let sender = try campaign.sender.flatMap { try db.first(SenderSQL.forSending, $0) }
+        if sender == nil { faults.add("/sender_id", "required", "The campaign has no sender yet.") }
+        if let sender, sender.channel != campaign.channel {
+            faults.add("/sender_id", "wrong_channel", "The sender is not one of this channel.")
+        }
+        let parts = try campaign.channel == .email ? db.one(EmailSQL.parts, id) : nil
+        if let parts, parts.subject == nil { faults.add("/subject", "required", "The campaign has no subject yet.") }
+        let to = test.address(on: campaign.channel, &faults)
         try faults.check()
         let contact = try test.contact.map { try db.one(TemplateSQL.contact, $0) } ?? [:]
-        let text = try TextTemplate(campaign.body).render(contact)
+        let text =
+            try parts.map { try EmailTemplate($0).render(contact, unsubscribeURL: "") }?.text ?? TextTemplate(campaign.body).render(contact)
         guard !text.isEmpty else { throw Problem.invalid("/body", "empty_text", "Nothing is left of the text for this contact.") }
         let message = MessageID.new()
         let row = try db.one(
-            CampaignSQL.insertTest, message, id, test.contact, campaign.sender!, campaign.channel, test.to, text,
-            MessageSize(text).parts)
+            CampaignSQL.insertTest, message, id, test.contact, campaign.sender!, campaign.channel, to, text,
+            campaign.channel == .sms ? MessageSize(text).parts : 1)
         try call.audit("campaign.tested", "campaign", id.uuid, in: db)
         return .json(row.item, status: 202).with("Location", "/api/messages/\(message)")
     }

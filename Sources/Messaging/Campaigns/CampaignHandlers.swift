@@ -21,7 +21,8 @@ func createCampaign(_ call: Call) throws -> Response {
         let inserted = try db.one(
             CampaignSQL.insert, id, draft.name, draft.channel, draft.segment, draft.sender, draft.body, draft.goalEvent,
             draft.attributionSeconds, call.actor.user)
-        let stored = try draft.plan.store(in: id, inserted, db)
+        let planned = try draft.plan.store(in: id, inserted, db)
+        let stored = try draft.email.store(in: id, planned, db)
         try call.audit("campaign.created", "campaign", id.uuid, in: db)
         return .created(try draft.timing.stored(in: stored, id, db), at: "/api/campaigns/\(id)")
     }
@@ -40,10 +41,12 @@ func changeCampaign(_ call: Call) throws -> Response {
         try call.checkIfMatch(campaign.version)
         guard campaign.status == .draft else { throw campaign.wrongState(for: "be changed", from: [.draft]) }
         try db.one(CampaignSQL.references, change.segment, change.sender).check()
+        try change.email.check(campaign.channel, body: change.body)
         let changed = try db.one(
             CampaignSQL.change, id, change.name, change.segment, change.sender, change.body, change.goalEvent,
             change.clearsGoal, change.attributionSeconds)
-        let stored = try change.plan.store(in: id, changed, db)
+        let planned = try change.plan.store(in: id, changed, db)
+        let stored = try change.email.store(in: id, planned, db)
         try call.audit("campaign.changed", "campaign", id.uuid, in: db)
         return .resource(try change.timing.stored(in: stored, id, db))
     }

@@ -20,7 +20,7 @@ public let campaignRoutes: [Route] = [
     .post("/api/campaigns/{id}/cancel", cancelCampaign, needs: .writeCampaigns, "Stop for good; what was sent stays in the ledger"),
     .post(
         "/api/campaigns/{id}/test", testCampaign, needs: .writeCampaigns, body: CampaignTest.schema,
-        "Send its text to one number, outside the audience and the counts"),
+        "Send it to one number or address, outside the audience and the counts"),
     .get(
         "/api/campaigns/{id}/messages", listCampaignMessages, needs: .readCampaigns, query: messageFilters,
         "One page of the campaign's messages, skipped ones included"),

@@ -21,7 +21,7 @@ enum CampaignSQL {
 
     static let item = """
         json_build_object('id', c.id, 'name', c.name, 'channel', c.channel, 'segment_id', c.segment_id,
-            'sender_id', c.sender_id, 'body', c.body, 'status', c.status, 'status_reason', c.status_reason,
+            'sender_id', c.sender_id, 'subject', c.subject, 'preheader', c.preheader, 'body', c.body, 'html', c.html, 'status', c.status, 'status_reason', c.status_reason,
             'goal_event', c.goal_event, 'attribution_window_seconds', c.attribution_window_seconds,
             'respects_quiet_hours', c.respects_quiet_hours, 'send_until', rfc3339(c.send_until),
             'scheduled_local', to_char(c.scheduled_local, 'YYYY-MM-DD"T"HH24:MI'), 'late', c.late,
@@ -198,7 +198,7 @@ enum CampaignSQL {
     // MARK: Tests
 
     /// Due before everything: somebody waits for it, and a campaign under way may take hours.
-    static let insertTest = Statement<PageRow, MessageID, CampaignID, ContactID?, SenderID, Channel, E164, String, Int>(
+    static let insertTest = Statement<PageRow, MessageID, CampaignID, ContactID?, SenderID, Channel, String, String, Int>(
         """
         INSERT INTO messages AS m (workspace_id, id, campaign_id, kind, contact_id, sender_id, channel, to_address, body,
                                    parts, due_at, created_at)

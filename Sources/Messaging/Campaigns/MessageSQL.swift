@@ -57,7 +57,10 @@ enum MessageSQL {
     /// With its text, everything that the provider said of it, and how earlier attempts ended that somebody had repeated.
     static let read = Statement<JSONText, MessageID>(
         """
-        SELECT json_build_object(\(members), 'body', m.body, 'receipts', (
+        SELECT json_build_object(\(members), 'body', m.body,
+                   'subject', (SELECT e.subject FROM email_contents e
+                                WHERE e.workspace_id = current_workspace() AND e.message_id = m.id AND e.created_at = m.created_at),
+                   'receipts', (
                    SELECT coalesce(json_agg(json_build_object('id', r.id, 'received_at', rfc3339(r.received_at), 'sid', r.sid,
                               'status', r.status, 'error_code', r.error_code, 'state', r.state, 'outcome', r.outcome)
                               ORDER BY r.received_at, r.id), '[]'::json)

@@ -16,6 +16,7 @@ enum MessageWords {
         case "unknown": unknown(message["unknown_reason"]?.string ?? "")
         case "sent": "The provider has it and has not told how it ended."
         case "delivered" where message["provider_status"] == "read": "It was delivered, and read."
+        case "delivered" where message["channel"] == "email": "The recipient's server took it."
         case "delivered": "It was delivered to the handset."
         case "undelivered": "It left the provider and did not arrive. " + code(message)
         case "failed" where message["provider_status"] == "not_found":
@@ -33,8 +34,8 @@ enum MessageWords {
     static func skipped(_ reason: String) -> String {
         let why =
             switch reason {
-            case "no_address": "the contact has no number."
-            case "invalid_address": "the provider had said that the number does not exist."
+            case "no_address": "the contact has no address on this channel."
+            case "invalid_address": "the provider had said that the address does not exist."
             case "no_consent": "the contact has not agreed to messages on this channel."
             case "opted_out": "the contact has opted out."
             case "suppressed": "the address is suppressed."
@@ -69,6 +70,6 @@ enum MessageWords {
 
     private static func code(_ message: JSONValue) -> String {
         guard let code = message["error_code"]?.integer else { return "It gave no reason." }
-        return TwilioError.of(code).meaning
+        return message["channel"] == "email" ? EmailError.of(code).meaning : TwilioError.of(code).meaning
     }
 }

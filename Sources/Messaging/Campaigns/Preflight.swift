@@ -39,6 +39,11 @@ func preflightCampaign(_ call: Call) throws -> Response {
                 for (name, value) in texts.report(rate: readiness.sender?.rate, recipients: recipients) { report[name] = value }
                 texts.warn(&warnings)
             }
+            if let email = readiness.email {
+                let mails = try MailSurvey(email, segment, recipients: recipients, db)
+                for (name, value) in mails.report(rate: readiness.sender?.rate, recipients: recipients) { report[name] = value }
+                mails.warn(&warnings)
+            }
         }
         report["warnings"] = json(warnings)
         return .json(.object(report))

@@ -7,11 +7,13 @@ struct Readiness {
     var faults = Faults()
     var warnings = Faults()
     private(set) var template: TextTemplate?
+    /// Of a campaign by e-mail, instead.
+    private(set) var email: EmailTemplate?
     private(set) var segment: SegmentState?
     private(set) var sender: SenderRow?
 
     init(_ campaign: Campaign, _ db: Connection) throws {
-        try checkText(campaign, db)
+        if campaign.channel == .email { try checkMail(campaign, db) } else { try checkText(campaign, db) }
         if let id = campaign.segment {
             segment = try db.first(CampaignSQL.segment, id)
             SegmentState.tell(segment == nil ? "not_found" : segment?.fault, in: &faults)
@@ -20,6 +22,9 @@ struct Readiness {
         }
         if let id = campaign.sender {
             sender = try db.first(SenderSQL.forSending, id)
+            if let sender, sender.channel != campaign.channel {
+                faults.add("/sender_id", "wrong_channel", "The sender is not one of this channel.")
+            }
             if sender?.isActive == false {
                 faults.add("/sender_id", "sender_suspended", "The sender is suspended; give it working credentials first.")
             }
@@ -37,12 +42,34 @@ struct Readiness {
             for fault in error.moved(to: "/body").list { faults.add(fault.pointer, fault.code, fault.detail) }
             return
         }
-        // A misspelt variable would leave a hole in every message.
-        for (variable, hasFallback) in try Readiness.unknownVariables(template!, db) {
+        try checkVariables(of: template!, at: "/body", db)
+    }
+
+    private mutating func checkMail(_ campaign: Campaign, _ db: Connection) throws {
+        let parts = try db.one(EmailSQL.parts, campaign.id)
+        if parts.subject == nil { faults.add("/subject", "required", "A campaign by e-mail needs a subject.") }
+        if parts.body.isEmpty { faults.add("/body", "required", "A campaign needs a text.") }
+        if parts.postalAddress == nil {
+            faults.add("", "postal_address_missing", "Every e-mail names a postal address: enter `postal_address` in the settings.")
+        }
+        do {
+            email = try EmailTemplate(parts)
+        } catch {
+            for fault in error.list { faults.add(fault.pointer, fault.code, fault.detail) }
+            return
+        }
+        for (pointer, template) in email!.all { try checkVariables(of: template, at: pointer, db) }
+        if parts.html == nil { warnings.add("/html", "no_html", "It goes out as plain text only.") }
+    }
+
+    /// A misspelt variable would leave a hole in every message.
+    private mutating func checkVariables(of template: TextTemplate, at pointer: String, _ db: Connection) throws {
+        for (variable, hasFallback) in try Readiness.unknownVariables(template, db) {
+            if email != nil, EmailTemplate.ownVariables.contains(variable.attributeKey ?? "") { continue }
             if hasFallback {
-                warnings.add("/body", "unknown_variable", "No contact has a field `\(variable)`; the text does without it.")
+                warnings.add(pointer, "unknown_variable", "No contact has a field `\(variable)`; the text does without it.")
             } else {
-                faults.add("/body", "unknown_variable", "No contact has a field `\(variable)`; give it a default or correct it.")
+                faults.add(pointer, "unknown_variable", "No contact has a field `\(variable)`; give it a default or correct it.")
             }
         }
     }

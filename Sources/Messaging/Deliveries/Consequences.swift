@@ -13,6 +13,7 @@ enum Consequences {
     /// In the transaction of the receipts, and in the order of the addresses, so that two of these never wait for each
     /// other in a circle. Doing it twice changes nothing.
     static func draw(from failure: SettledReceipt.Failure, _ db: Connection) throws {
+        if failure.channel == .email { return try drawMail(from: failure, db) }
         let error = TwilioError.of(failure.code)
         switch error.errorClass {
         case .optOut: _ = try db.one(DeliverySQL.optOut, failure.channel, failure.address, failure.code)
@@ -40,6 +41,22 @@ enum Consequences {
             guard try db.one(DeliverySQL.failures, failure.address, failure.code, hold.days) >= hold.times else { return }
         }
         _ = try db.one(LedgerSQL.suppress, failure.channel, failure.address, error.errorClass == .hard ? "invalid" : "bounce")
+    }
+
+    /// Whoever does not exist was suppressed when the provider told; what comes back for other reasons is counted, and what
+    /// is refused for its content may be so for all.
+    private static func drawMail(from failure: SettledReceipt.Failure, _ db: Connection) throws {
+        try holdMail(to: failure.address, db)
+        guard EmailError.of(failure.code).errorClass == .content else { return }
+        let share = try db.one(EmailSQL.refusedShare, failure.campaign, failure.startedAt)
+        guard share.failed >= filteredLimit, Double(share.failed) >= filteredShare * Double(share.sent) else { return }
+        try pause(failure.campaign, "content_filtered", db)
+    }
+
+    /// No more mail to an address from which it came back so often.
+    static func holdMail(to address: String, _ db: Connection) throws {
+        guard try db.one(EmailSQL.failures, address, EmailError.softLimit.days) >= EmailError.softLimit.times else { return }
+        _ = try db.one(LedgerSQL.suppress, .email, address, "bounce")
     }
 
     private static func pause(_ campaign: CampaignID, _ reason: String, _ db: Connection) throws {

@@ -4,7 +4,7 @@ internal import Vocabulary
 enum DeliverySQL {
     static let senderForWebhook = Statement<WebhookSender, SenderID>(
         """
-        SELECT workspace_id, credentials FROM sender_for_webhook($1)
+        SELECT workspace_id, provider, credentials FROM sender_for_webhook($1)
         """)
 
     static let setWorkspace = Statement<Bool, WorkspaceID>(
@@ -125,9 +125,11 @@ enum DeliverySQL {
 
 struct WebhookSender: RowDecodable {
     let workspace: WorkspaceID
+    let provider: String
     let credentials: [UInt8]
     init(_ row: borrowing Row) throws(PostgresError) {
         workspace = try row["workspace_id"]
+        provider = try row["provider"]
         credentials = try row["credentials"]
     }
 }

@@ -101,7 +101,7 @@ enum LookUpSQL {
                    row_number() OVER (PARTITION BY m.workspace_id ORDER BY m.sent_at) AS place
               FROM messages m
               JOIN senders s ON s.workspace_id = m.workspace_id AND s.id = m.sender_id
-             WHERE m.state = 'sent' AND m.sent_at BETWEEN now() - interval '1 day' AND now() - interval '1 hour'
+             WHERE s.provider = 'twilio' AND m.state = 'sent' AND m.sent_at BETWEEN now() - interval '1 day' AND now() - interval '1 hour'
                AND m.created_at > now() - interval '40 days'
                AND NOT EXISTS (SELECT FROM look_ups l WHERE l.workspace_id = m.workspace_id AND l.message_id = m.id))
         INSERT INTO look_ups (workspace_id, message_id, created_at, account_sid, due_at)

@@ -10,7 +10,10 @@ internal import Web
 final class SenderCache: Sendable {
     struct Sender: Sendable {
         let workspace: WorkspaceID
+        /// Of Twilio: what its callbacks may be signed with. Empty for others.
         let tokens: [String]
+        /// Of SendGrid, where one was given: what verifies its events.
+        let webhookKey: String?
     }
     private struct Entry {
         let sender: Sender?
@@ -28,14 +31,18 @@ final class SenderCache: Sendable {
         if let entry = entries.withLock({ $0[id] }), call.now.seconds(since: entry.at) < freshness { return entry.sender }
         let sender = try call.db.first(DeliverySQL.senderForWebhook, id).map { row in
             guard
-                let credentials = SenderCredentials(
-                    opening: row.credentials, with: call.configuration.sealingKey, workspace: row.workspace, sender: id)
+                let credentials = ProviderCredentials(
+                    opening: row.credentials, of: row.provider, with: call.configuration.sealingKey, workspace: row.workspace, sender: id)
             else {
                 // Our fault, so the provider is asked to come again.
                 Log.error("credentials do not open", [("sender", .string(id.description))])
                 throw Problem.internalError
             }
-            return Sender(workspace: row.workspace, tokens: credentials.signingTokens)
+            return switch credentials {
+            case .twilio(let twilio): Sender(workspace: row.workspace, tokens: twilio.signingTokens, webhookKey: nil)
+            case .sendGrid(let sendGrid): Sender(workspace: row.workspace, tokens: [], webhookKey: sendGrid.webhookKey)
+            case .smtp: Sender(workspace: row.workspace, tokens: [], webhookKey: nil)
+            }
         }
         entries.withLock { entries in
             if entries.count >= Self.most { entries.removeAll() }

@@ -12,4 +12,7 @@ public let webhookRoutes: [Route] = [
     .get(
         "/webhooks/twilio/{sender_id}/inbound", receiveInbound, needs: .anyone, limit: .unlimited, openQuery: true,
         "A person's reply, signed by Twilio"),
+    .post(
+        "/webhooks/sendgrid/{sender_id}/events", receiveSendGridEvents, needs: .anyone, limit: .unlimited,
+        "What became of mail and what people did with it, signed by SendGrid"),
 ]

@@ -13,6 +13,8 @@ struct ReadyMessage {
     let to: String
     let text: String
     let parts: Int
+    /// What mail has besides its text.
+    var email: RenderedEmail?
 }
 
 /// A request under way, or one that has been answered.
@@ -23,6 +25,8 @@ struct Attempt {
     let to: String
     /// What the sender was when the request was made of it: a refusal of its credentials says nothing of later ones.
     let senderVersion: Int
+    /// What reads the answer: the one that made the request.
+    let route: SenderRoute
     let lane: Lane
 }
 
@@ -41,6 +45,8 @@ final class Lane {
     var misconfigured = 0
     private var body = ""
     private(set) var template: TextTemplate?
+    private var parts: EmailParts?
+    private var email: EmailTemplate?
 
     init(_ work: CampaignToSend, _ gate: SenderGate) {
         self.work = work
@@ -56,6 +62,15 @@ final class Lane {
         }
         return template
     }
+
+    /// The same for mail.
+    func emailTemplate(of parts: EmailParts) -> EmailTemplate? {
+        if parts != self.parts {
+            self.parts = parts
+            do { email = try EmailTemplate(parts) } catch { email = nil }
+        }
+        return email
+    }
 }
 
 /// What is known of a sender: how to send through it, and when it may be tried again.
@@ -63,8 +78,9 @@ final class SenderGate {
     let id: SenderID
     private(set) var version = 0
     private(set) var rate = 1.0
-    private var credentials: SenderCredentials?
-    private var origin: TwilioClient.Origin?
+    private(set) var channel = Channel.sms
+    /// `nil` when the credentials do not open: another key sealed them.
+    private(set) var route: SenderRoute?
     var notBefore = Instant(microseconds: 0)
     private var failures = 0
 
@@ -75,17 +91,10 @@ final class SenderGate {
         guard row.version != version else { return }
         version = row.version
         rate = row.rate
-        credentials = SenderCredentials(opening: row.sealedCredentials, with: key, workspace: workspace, sender: id)
-        origin = row.from.map { .number($0) } ?? row.messagingServiceSID.map { .messagingService($0) }
+        channel = row.channel
+        route = SenderRoute(row, workspace, key)
         failures = 0
     }
-
-    /// `nil` when the credentials do not open: another key sealed them.
-    func request(_ client: TwilioClient, to: String, text: String, callback: String) -> HTTPRequest? {
-        guard let credentials, let origin else { return nil }
-        return client.createMessage(credentials, from: origin, to: to, body: text, statusCallback: callback)
-    }
-    var canSend: Bool { credentials != nil && origin != nil }
 
     func succeeded() { failures = 0 }
 

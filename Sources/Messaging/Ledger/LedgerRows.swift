@@ -8,6 +8,7 @@ struct ClaimedMessage: RowDecodable {
     let id: MessageID
     let createdAt: Instant
     let isTest: Bool
+    let contactID: ContactID?
     let to: String
     /// Of a test only: it was rendered when it was asked for.
     let body: String?
@@ -19,6 +20,7 @@ struct ClaimedMessage: RowDecodable {
         id = try row["id"]
         createdAt = try row["created_at"]
         isTest = try row["kind"] == "test"
+        contactID = try row["contact_id"]
         to = try row["to_address"]
         body = try row["body"]
         isSkipped = try row["is_skipped"]

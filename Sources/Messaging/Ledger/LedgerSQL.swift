@@ -52,8 +52,8 @@ enum LedgerSQL {
                    settled_at = CASE WHEN j.next = 'skipped' THEN now() END
               FROM decided j
              WHERE m.workspace_id = current_workspace() AND m.id = j.id AND m.created_at = j.created_at
-            RETURNING m.id, m.created_at, m.kind, m.due_at, m.to_address, m.body, m.state)
-        SELECT v.id, v.created_at, v.kind, v.to_address, v.body, v.state <> 'claimed' AS is_skipped, j.contact
+            RETURNING m.id, m.created_at, m.kind, m.contact_id, m.due_at, m.to_address, m.body, m.state)
+        SELECT v.id, v.created_at, v.kind, v.contact_id, v.to_address, v.body, v.state <> 'claimed' AS is_skipped, j.contact
           FROM moved v JOIN judged j ON j.id = v.id AND j.created_at = v.created_at
          ORDER BY v.due_at, v.id
         """)

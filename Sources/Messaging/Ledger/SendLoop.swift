@@ -37,7 +37,7 @@ final class SendLoop {
 
     private let db: Connection
     private let configuration: Configuration
-    private let client: TwilioClient
+    private let providers: Providers
     private let http = HTTPMultiClient(connections: SendLoop.connections)
     private let isStopping: () -> Bool
     private var lanes: [Lane] = []
@@ -53,7 +53,7 @@ final class SendLoop {
         self.db = db
         self.configuration = configuration
         self.isStopping = isStopping
-        client = TwilioClient(baseURL: configuration.twilioURL)
+        providers = Providers(configuration)
     }
 
     /// Works until nothing is due or under way. Requests that are under way are always waited for and settled.
@@ -151,14 +151,18 @@ final class SendLoop {
                 let sender = try db.first(SenderSQL.forSending, lane.work.sender)
             else { return }
             lane.gate.update(sender, lane.work.workspace, configuration.sealingKey)
-            guard lane.gate.canSend else { return try suspend(lane, "credentials_unreadable", db) }
-            let template = lane.template(of: text.body)
+            guard lane.gate.route != nil else { return try suspend(lane, "credentials_unreadable", db) }
+            let template = lane.gate.channel == .sms ? lane.template(of: text.body) : nil
+            let parts = lane.gate.channel == .email ? try db.one(EmailSQL.parts, lane.work.campaign) : nil
+            let email = parts.flatMap { lane.emailTemplate(of: $0) }
             // As many as the rate lets go before the lease would become old.
             let limit = max(1, min(Self.claimLimit, Int(lane.gate.rate * 4)))
             let claimed = try db.all(
-                LedgerSQL.claim, lane.work.campaign, limit, lane.lease, Self.leaseSeconds, template?.variables.isEmpty == false)
+                LedgerSQL.claim, lane.work.campaign, limit, lane.lease, Self.leaseSeconds,
+                template?.variables.isEmpty == false || email?.readsContact == true)
             looked = claimed.count
-            ready = try render(claimed.filter { !$0.isSkipped }, template, lane, db)
+            let mine = claimed.filter { !$0.isSkipped }
+            ready = try lane.gate.channel == .email ? write(mine, email, lane, db) : render(mine, template, lane, db)
             if looked == 0, lane.inFlight == 0 { try finish(lane, db) }
         }
         crashPoint("after_claim")
@@ -185,12 +189,36 @@ final class SendLoop {
                         id: message.id, createdAt: message.createdAt, to: message.to, text: text, parts: MessageSize(text).parts))
             }
         }
-        if !dropped.isEmpty {
-            try db.run(
-                LedgerSQL.giveBack, lane.lease, dropped.map(\.message.id), dropped.map(\.message.createdAt),
-                dropped.map { Optional($0.reason) })
-        }
+        try drop(dropped, lane, db)
         return ready
+    }
+
+    /// The same for mail.
+    private func write(_ claimed: [ClaimedMessage], _ template: EmailTemplate?, _ lane: Lane, _ db: Connection) throws -> [ReadyMessage] {
+        var ready: [ReadyMessage] = []
+        var dropped: [(message: ClaimedMessage, reason: String)] = []
+        for message in claimed {
+            // A test goes to somebody else than its contact: its link leaves for nobody.
+            let contact = message.isTest ? ContactID(UUID(high: 0, low: 0)) : message.contactID ?? ContactID(UUID(high: 0, low: 0))
+            let token = PreferenceToken(workspace: lane.work.workspace, contact: contact, channel: .email)
+            let url = "\(configuration.publicURL)/u/\(token.text(key: configuration.sealingKey))"
+            let email = template?.render(message.contact ?? [:], unsubscribeURL: url)
+            if let email, email.refusal == nil {
+                ready.append(
+                    ReadyMessage(id: message.id, createdAt: message.createdAt, to: message.to, text: email.text, parts: 1, email: email))
+            } else {
+                dropped.append((message, email?.refusal ?? "template_failed"))
+            }
+        }
+        try drop(dropped, lane, db)
+        return ready
+    }
+
+    private func drop(_ dropped: [(message: ClaimedMessage, reason: String)], _ lane: Lane, _ db: Connection) throws {
+        if dropped.isEmpty { return }
+        try db.run(
+            LedgerSQL.giveBack, lane.lease, dropped.map(\.message.id), dropped.map(\.message.createdAt),
+            dropped.map { Optional($0.reason) })
     }
 
     private func finish(_ lane: Lane, _ db: Connection) throws {
@@ -221,6 +249,11 @@ final class SendLoop {
                 started = try db.all(
                     LedgerSQL.start, lane.work.campaign, lane.lease, going.map(\.id), going.map(\.createdAt),
                     going.map(\.text), going.map(\.parts), Self.leaseSeconds)
+                let mails = going.filter { mail in mail.email != nil && started.contains { $0.id == mail.id && $0.state == "started" } }
+                if !mails.isEmpty {
+                    try db.run(
+                        EmailSQL.keepSubjects, mails.map(\.id), mails.map(\.createdAt), mails.map { $0.email?.subject ?? "" })
+                }
             }
         } catch {
             // Whether that committed is unknown, that no request left is certain.
@@ -240,8 +273,7 @@ final class SendLoop {
         let byID = Dictionary(uniqueKeysWithValues: messages.map { ($0.id, $0) })
         for row in started where row.state == "started" {
             guard let message = byID[row.id] else { continue }
-            let callback = TwilioClient.statusCallback(publicURL: configuration.publicURL, sender: lane.work.sender, message: message.id)
-            guard let request = lane.gate.request(client, to: message.to, text: message.text, callback: callback) else {
+            guard let route = lane.gate.route, let request = route.request(message, sender: lane.work.sender, providers) else {
                 // The credentials were changed this moment, to some that do not open; the next claim says so.
                 recalls.append((lane.work.workspace, lane.lease, [message]))
                 continue
@@ -249,7 +281,7 @@ final class SendLoop {
             nextTag += 1
             attempts[nextTag] = Attempt(
                 message: message.id, createdAt: message.createdAt, number: row.attempt, to: message.to,
-                senderVersion: lane.gate.version, lane: lane)
+                senderVersion: lane.gate.version, route: route, lane: lane)
             lane.inFlight += 1
             http.submit(request, tag: nextTag)
         }
@@ -264,7 +296,7 @@ final class SendLoop {
         for (tag, result) in http.wait(timeoutMilliseconds: waitMilliseconds) {
             guard let attempt = attempts.removeValue(forKey: tag) else { continue }
             attempt.lane.inFlight -= 1
-            settlement.add(attempt, client.classify(result), now: now)
+            settlement.add(attempt, attempt.route.classify(result, providers), now: now)
         }
         if !settlement.isEmpty { crashPoint("after_answer") }
     }

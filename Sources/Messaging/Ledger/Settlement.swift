@@ -117,8 +117,11 @@ struct Settlement {
         for entry in entries {
             let lane = entry.attempt.lane
             switch entry.outcome {
-            case .rejected(let code, .optOut): _ = try db.one(DeliverySQL.optOut, .sms, entry.attempt.to, code)
-            case .rejected(_, .hard): _ = try db.one(LedgerSQL.suppress, .sms, entry.attempt.to, "invalid")
+            case .rejected(let code, .optOut): _ = try db.one(DeliverySQL.optOut, lane.gate.channel, entry.attempt.to, code)
+            case .rejected(_, .hard):
+                let reason = lane.gate.channel == .sms ? "invalid" : "bounce"
+                _ = try db.one(LedgerSQL.suppress, lane.gate.channel, entry.attempt.to, reason)
+            case .rejected(_, .soft) where lane.gate.channel == .email: try Consequences.holdMail(to: entry.attempt.to, db)
             case .authenticationFailed, .rejected(_, .account):
                 guard suspended.insert(lane.work.sender).inserted else { continue }
                 let reason = entry.outcome == .authenticationFailed ? "authentication_failed" : "account_suspended"

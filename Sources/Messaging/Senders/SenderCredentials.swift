@@ -50,7 +50,7 @@ public struct SenderCredentials: Sendable, Hashable {
             secondaryAuthToken: object["secondary_auth_token"]?.string, apiKey: apiKey)
     }
 
-    private static func context(_ workspace: WorkspaceID, _ sender: SenderID) -> [UInt8] {
+    static func context(_ workspace: WorkspaceID, _ sender: SenderID) -> [UInt8] {
         Array("\(workspace)/\(sender)".utf8)
     }
 

@@ -17,9 +17,15 @@ func createSender(_ call: Call) throws -> Response {
     return try call.transaction { db in
         let sealed = draft.credentials.sealed(
             with: call.configuration.sealingKey, workspace: call.actor.workspace, sender: id)
-        let stored = try db.one(
-            SenderSQL.insert, call.configuration.publicURL, id, draft.name, draft.from, draft.service, draft.rate,
-            draft.credentials.accountSID, sealed)
+        let publicURL = call.configuration.publicURL
+        let stored =
+            if let account = draft.credentials.accountSID {
+                try db.one(SenderSQL.insert, publicURL, id, draft.name, draft.from, draft.service, draft.rate, account, sealed)
+            } else {
+                try db.one(
+                    EmailSQL.insertSender, publicURL, id, draft.name, draft.provider, draft.mail.address!, draft.mail.name,
+                    draft.mail.replyTo, draft.rate, sealed)
+            }
         try call.audit("sender.created", "sender", id.uuid, in: db)
         return .created(stored, at: "/api/senders/\(id)")
     }
@@ -34,12 +40,16 @@ func changeSender(_ call: Call) throws -> Response {
     let id: SenderID = try call.pathID("id")
     let change = try call.body(SenderChange.self)
     return try call.transaction { db in
-        try call.checkIfMatch(try db.one(SenderSQL.lock, id))
-        let sealed = change.credentials?.sealed(
-            with: call.configuration.sealingKey, workspace: call.actor.workspace, sender: id)
+        let sender = try db.one(SenderSQL.lock, id)
+        try call.checkIfMatch(sender.version)
+        let credentials = try change.credentials(for: sender.provider)
+        let sealed = credentials?.sealed(with: call.configuration.sealingKey, workspace: call.actor.workspace, sender: id)
+        if sender.provider != "twilio" {
+            try db.run(EmailSQL.changeOrigin, id, change.mail.address, change.mail.name, change.mail.replyTo)
+        }
         let stored = try db.one(
             SenderSQL.change, call.configuration.publicURL, id, change.name, change.from, change.service, change.rate,
-            change.credentials?.accountSID, sealed, change.reactivates)
+            credentials?.accountSID, sealed, change.reactivates)
         try call.audit("sender.changed", "sender", id.uuid, details: ["credentials": .bool(sealed != nil)], in: db)
         return .resource(stored)
     }
@@ -48,7 +58,7 @@ func changeSender(_ call: Call) throws -> Response {
 func deleteSender(_ call: Call) throws -> Response {
     let id: SenderID = try call.pathID("id")
     return try call.transaction { db in
-        try call.checkIfMatch(try db.one(SenderSQL.lock, id))
+        try call.checkIfMatch(try db.one(SenderSQL.lock, id).version)
         try db.run(SenderSQL.delete, id)
         try call.audit("sender.deleted", "sender", id.uuid, in: db)
         return .noContent

@@ -5,11 +5,14 @@ internal import Web
 enum SenderSQL {
     /// Parameter `$1` of every statement that gives items: the public URL, for what to enter at the provider. With the
     /// wish to be called again, because a reply that we could not store may be a STOP.
-    private static let item = """
+    static let item = """
         json_build_object('id', s.id, 'name', s.name, 'channel', s.channel, 'provider', s.provider, 'from', s.from_number,
             'messaging_service_sid', s.messaging_service_sid, 'account_sid', s.account_sid,
             'rate_parts_per_second', s.rate_parts_per_second, 'status', s.status, 'status_reason', s.status_reason,
-            'inbound_webhook', $1::text || '/webhooks/' || s.provider || '/' || s.id || '/inbound\(TwilioClient.retries)',
+            'from_email', s.from_email, 'from_name', s.from_name, 'reply_to', s.reply_to,
+            'inbound_webhook', CASE WHEN s.provider = 'twilio'
+                                    THEN $1::text || '/webhooks/twilio/' || s.id || '/inbound\(TwilioClient.retries)' END,
+            'event_webhook', CASE WHEN s.provider = 'sendgrid' THEN $1::text || '/webhooks/sendgrid/' || s.id || '/events' END,
             'created_at', rfc3339(s.created_at), 'updated_at', rfc3339(s.updated_at), 'version', s.version)::text AS item
         """
 
@@ -35,9 +38,9 @@ enum SenderSQL {
         SELECT \(item), s.version FROM senders s WHERE s.workspace_id = current_workspace() AND s.id = $2
         """)
 
-    static let lock = Statement<Int, SenderID>(
+    static let lock = Statement<LockedSender, SenderID>(
         """
-        SELECT version FROM senders WHERE workspace_id = current_workspace() AND id = $1 FOR UPDATE
+        SELECT version, provider FROM senders WHERE workspace_id = current_workspace() AND id = $1 FOR UPDATE
         """)
 
     /// A new origin of one kind takes the other kind's place.
@@ -64,7 +67,8 @@ enum SenderSQL {
     /// What the sending loop needs of a sender. The credentials are sealed.
     static let forSending = Statement<SenderRow, SenderID>(
         """
-        SELECT id, channel, provider, from_number, messaging_service_sid, rate_parts_per_second, credentials, status, version
+        SELECT id, channel, provider, from_number, messaging_service_sid, from_email, from_name, reply_to,
+               rate_parts_per_second, credentials, status, version
           FROM senders WHERE workspace_id = current_workspace() AND id = $1
         """)
 
@@ -82,19 +86,38 @@ enum SenderSQL {
         """)
 }
 
+struct LockedSender: RowDecodable {
+    let version: Int
+    let provider: String
+    init(_ row: borrowing Row) throws(PostgresError) {
+        version = try row["version"]
+        provider = try row["provider"]
+    }
+}
+
 /// A sender as the sending loop knows it.
 struct SenderRow: RowDecodable, Sendable {
     let id: SenderID
+    let channel: Channel
+    let provider: String
     let from: String?
     let messagingServiceSID: String?
+    let fromEmail: String?
+    let fromName: String?
+    let replyTo: String?
     let rate: Double
     let sealedCredentials: [UInt8]
     let isActive: Bool
     let version: Int
     init(_ row: borrowing Row) throws(PostgresError) {
         id = try row["id"]
+        channel = try row["channel"]
+        provider = try row["provider"]
         from = try row["from_number"]
         messagingServiceSID = try row["messaging_service_sid"]
+        fromEmail = try row["from_email"]
+        fromName = try row["from_name"]
+        replyTo = try row["reply_to"]
         rate = try row["rate_parts_per_second"]
         sealedCredentials = try row["credentials"]
         isActive = try row["status"] == "active"

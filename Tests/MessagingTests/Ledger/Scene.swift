@@ -78,12 +78,12 @@ struct Scene {
 
     /// Starts the campaign and freezes its audience, as the handler and the job do. Returns how many rows there are.
     @discardableResult
-    func freeze(_ db: Connection) throws -> Int {
+    func freeze(_ db: Connection, _ channel: Channel = .sms) throws -> Int {
         try db.transaction { db in
             try db.setWorkspace(workspace)
             _ = try db.one(CampaignSQL.start, campaign)
             _ = try db.one(CampaignSQL.planSetWise)
-            let count = try db.run(CampaignSQL.insertAudience, campaign, segment, sender, .sms)
+            let count = try db.run(CampaignSQL.insertAudience, campaign, segment, sender, channel)
             try db.run(Holdout.countArms, campaign)
             try db.run(CampaignSQL.freeze, campaign)
             return count

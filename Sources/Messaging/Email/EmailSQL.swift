@@ -1,0 +1,104 @@
+internal import PostgreSQL
+internal import Vocabulary
+internal import Web
+
+enum EmailSQL {
+    // MARK: Senders
+
+    static let insertSender = Statement<Stored, String, SenderID, String, String, String, String?, String?, Double, [UInt8]>(
+        """
+        INSERT INTO senders AS s (workspace_id, id, name, channel, provider, from_email, from_name, reply_to,
+                                  rate_parts_per_second, credentials)
+        VALUES (current_workspace(), $2, $3, 'email', $4, $5, $6, $7, $8, $9)
+        RETURNING \(SenderSQL.item), s.version
+        """)
+
+    /// What only an address has; its version moves with the rest of the change.
+    static let changeOrigin = Statement<Int, SenderID, String?, String?, String?>(
+        """
+        UPDATE senders SET from_email = coalesce($2, from_email), from_name = coalesce($3, from_name), reply_to = coalesce($4, reply_to)
+         WHERE workspace_id = current_workspace() AND id = $1 AND channel = 'email'
+        """)
+
+    // MARK: Campaigns
+
+    /// - Parameters: campaign, subject, whether the preheader goes, preheader, whether the HTML goes, HTML.
+    static let setParts = Statement<Stored, CampaignID, String?, Bool, String?, Bool, String?>(
+        """
+        UPDATE campaigns AS c
+           SET subject = coalesce($2, c.subject), preheader = CASE WHEN NOT $3 THEN coalesce($4, c.preheader) END,
+               html = CASE WHEN NOT $5 THEN coalesce($6, c.html) END
+         WHERE c.workspace_id = current_workspace() AND c.id = $1
+        RETURNING \(CampaignSQL.item), c.version
+        """)
+
+    /// What a mail is made of, with the address that the law wants in it.
+    static let parts = Statement<EmailParts, CampaignID>(
+        """
+        SELECT c.subject, c.body, c.html, c.preheader, w.settings ->> 'postal_address' AS postal_address
+          FROM campaigns c JOIN workspaces w ON w.id = current_workspace()
+         WHERE c.workspace_id = current_workspace() AND c.id = $1
+        """)
+
+    // MARK: Messages
+
+    /// The subjects of messages that were started.
+    static let keepSubjects = Statement<Int, [MessageID], [Instant], [String]>(
+        """
+        INSERT INTO email_contents AS e (workspace_id, message_id, created_at, subject)
+        SELECT current_workspace(), w.id, w.created_at, w.subject
+          FROM unnest($1::uuid[], $2::timestamptz[], $3::text[]) AS w (id, created_at, subject)
+        ON CONFLICT (workspace_id, message_id, created_at) DO UPDATE SET subject = excluded.subject
+        """)
+
+    /// How often mail to an address has come back within so many days.
+    static let failures = Statement<Int, String, Int>(
+        """
+        SELECT count(*) FROM messages m
+         WHERE m.workspace_id = current_workspace() AND m.to_address = $1 AND m.channel = 'email'
+           AND m.state IN ('failed', 'undelivered') AND m.settled_at > now() - make_interval(days => $2)
+        """)
+
+    /// How many mails of a campaign were refused for their content (RFC 3463: X.6.X and X.7.X), and how many were sent, as
+    /// `DeliverySQL.failureShare` counts.
+    static let refusedShare = Statement<FailureShare, CampaignID, Instant>(
+        """
+        SELECT coalesce(sum(s.messages) FILTER (WHERE s.measure IN ('failed', 'undelivered') AND s.reason ~ '^[45]0[67][0-9]{2}$'), 0)::bigint
+                   AS failed,
+               coalesce(sum(s.messages) FILTER (WHERE s.measure = 'sent'), 0)::bigint AS sent
+          FROM campaigns c
+          JOIN campaign_stats s ON s.workspace_id = current_workspace() AND s.campaign_id = c.id
+                               AND s.slot >= date_bin('15 minutes', c.updated_at, '2000-01-01 00:00:00+00')
+         WHERE c.workspace_id = current_workspace() AND c.id = $1 AND c.status = 'sending' AND c.updated_at <= $2
+        """)
+
+    // MARK: What providers tell
+
+    /// One row per event, in their order: stored | repeated.
+    static let receiveEvents = Statement<
+        String, [UUID], [SenderID], [MessageID?], [String?], [String], [String?], [Int?], [String], [String?], [String?], [Instant],
+        [String]
+    >(
+        """
+        SELECT receive_mail_event(e.receipt, e.sender, e.message, e.sid, e.event, e.status, e.code, e.effect, e.address, e.url, e.at, e.body)
+          FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::int[], $8::text[], $9::text[],
+                      $10::text[], $11::timestamptz[], $12::text[])
+               AS e (receipt, sender, message, sid, event, status, code, effect, address, url, at, body)
+        """)
+}
+
+/// A campaign's mail as it is stored.
+struct EmailParts: RowDecodable, Hashable {
+    let subject: String?
+    let body: String
+    let html: String?
+    let preheader: String?
+    let postalAddress: String?
+    init(_ row: borrowing Row) throws(PostgresError) {
+        subject = try row["subject"]
+        body = try row["body"]
+        html = try row["html"]
+        preheader = try row["preheader"]
+        postalAddress = try row["postal_address"]
+    }
+}
