@@ -40,7 +40,7 @@ func preflightCampaign(_ call: Call) throws -> Response {
                 texts.warn(&warnings)
             }
             if let email = readiness.email {
-                let mails = try MailSurvey(email, segment, recipients: recipients, db)
+                let mails = try MailSurvey(email, id, segment, recipients: recipients, db)
                 for (name, value) in mails.report(rate: readiness.sender?.rate, recipients: recipients) { report[name] = value }
                 mails.warn(&warnings)
             }

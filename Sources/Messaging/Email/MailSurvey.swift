@@ -16,11 +16,11 @@ struct MailSurvey {
     private let isExact: Bool
     private let variables: [(variable: TemplateVariable, hasFallback: Bool)]
 
-    init(_ template: EmailTemplate, _ segment: SegmentID, recipients: Int, _ db: Connection) throws {
+    init(_ template: EmailTemplate, _ campaign: CampaignID, _ segment: SegmentID, recipients: Int, _ db: Connection) throws {
         isExact = recipients <= Self.exactBelow
         variables = template.all.flatMap { $0.template.variables }
         let threshold = isExact ? 65_536 : max(1, 65_536 * 5000 / recipients + 1)
-        try db.run(PreflightSQL.openRecipients, segment, .email, threshold)
+        try db.run(PreflightSQL.openRecipients, campaign, segment, .email, threshold)
         while case let page = try db.all(PreflightSQL.nextRecipients), !page.isEmpty {
             for recipient in page {
                 count(template.render(recipient.contact, unsubscribeURL: "https://unsubscribe.example/"), of: recipient.id)
