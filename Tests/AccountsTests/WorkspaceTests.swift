@@ -76,6 +76,24 @@ import Vocabulary
         }
     }
 
+    @Test func `prices are one for each channel and country`() throws {
+        try withAccounts { site throws in
+            func set(_ items: JSONValue, _ currency: JSONValue = "USD") throws -> TestAnswer {
+                try site.send("PATCH", "/api/settings", ["prices": ["currency": currency, "items": items]], as: site.admin)
+            }
+            let us: JSONValue = ["channel": "sms", "country": "US", "amount_micros": 7900]
+            #expect(try site.send("GET", "/api/settings", as: site.viewer).json["prices"]?.isNull == true)
+            let items: JSONValue = [us, ["channel": "sms", "amount_micros": 90000], ["channel": "email", "amount_micros": 100]]
+            #expect(try set(items).json["prices"] == ["currency": "USD", "items": items])
+            #expect(try set([us, us]).code == "repeated")
+            #expect(try set([["channel": "email", "country": "US", "amount_micros": 1]]).code == "bad_format")
+            #expect(try set([["channel": "sms", "country": "us", "amount_micros": 1]]).code == "bad_format")
+            #expect(try set([us], "usd").code == "bad_format")
+            #expect(try set([["channel": "sms", "amount_micros": -1]]).code == "out_of_range")
+            #expect(try site.send("PATCH", "/api/settings", ["prices": .null], as: site.admin).json["prices"]?.isNull == true)
+        }
+    }
+
     @Test func `a workspace holds out a share of its contacts, by a salt that a rule can name`() throws {
         try withAccounts { site throws in
             func set(_ holdout: JSONValue) throws -> TestAnswer {

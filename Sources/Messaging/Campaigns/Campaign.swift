@@ -102,6 +102,8 @@ struct CampaignChange: BodyDecodable {
     let timing: CampaignTiming
     let plan: CampaignPlan
     let email: EmailDraft
+    /// The one thing that may change while it is paused.
+    let isOnlyBudget: Bool
 
     private static let members: [Member] = [
         .optional("name", .string(min: 1, max: 200), "For people"),
@@ -124,6 +126,7 @@ struct CampaignChange: BodyDecodable {
         timing = CampaignTiming(body)
         plan = try CampaignPlan(body)
         email = try EmailDraft(body)
+        isOnlyBudget = body.keys == ["budget"]
     }
 }
 

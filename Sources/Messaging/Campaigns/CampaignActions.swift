@@ -34,6 +34,7 @@ func resumeCampaign(_ call: Call) throws -> Response {
         guard let sender = campaign.sender, try db.one(SenderSQL.lockStatus, sender) == "active" else {
             throw Problem.conflict("sender_suspended", "The campaign's sender is suspended; give it working credentials first.")
         }
+        try Budget.checkResume(campaign, db)
     }
 }
 

@@ -39,6 +39,9 @@ func changeCampaign(_ call: Call) throws -> Response {
     return try call.transaction { db in
         let campaign = try db.one(CampaignSQL.lock, id)
         try call.checkIfMatch(campaign.version)
+        if campaign.status == .paused, change.isOnlyBudget {
+            return .resource(try Budget.change(of: campaign, to: change.plan, call, db))
+        }
         guard campaign.status == .draft else { throw campaign.wrongState(for: "be changed", from: [.draft]) }
         try db.one(CampaignSQL.references, change.segment, change.sender).check()
         try change.email.check(campaign.channel, body: change.body)

@@ -26,18 +26,17 @@ func preflightCampaign(_ call: Call) throws -> Response {
                 "calculated_at": JSONValue(state.calculatedAt?.description),
             ]
             _ = try db.one(CampaignSQL.planSetWise)
-            let waterfall = try db.all(PreflightSQL.waterfall, id, segment, campaign.channel)
-            recipients = waterfall.first { $0.reason == nil }?.count ?? 0
-            report["waterfall"] = [
-                "members": .integer(Int64(waterfall.reduce(0) { $0 + $1.count })),
-                "skipped": .object(counted(waterfall.filter { $0.reason != nil }.sorted { $0.reason! < $1.reason! })),
-                "recipients": .integer(Int64(recipients)),
-            ]
+            let waterfall = Waterfall(try db.all(PreflightSQL.waterfall, id, segment, campaign.channel))
+            recipients = waterfall.recipients
+            report["waterfall"] = waterfall.json
             if recipients == 0 { warnings.add("/segment_id", "no_recipients", "Nobody would get it.") }
             if let template = readiness.template {
                 let texts = try TextSurvey(template, id, segment, campaign.channel, recipients: recipients, db)
                 for (name, value) in texts.report(rate: readiness.sender?.rate, recipients: recipients) { report[name] = value }
                 texts.warn(&warnings)
+                let cost = try texts.costs.cost(campaign.channel, scale: texts.scale(recipients), db)
+                report["cost"] = cost?.json ?? .null
+                report["budget"] = try Budget.report(id, cost, &warnings, db)
             }
             if let email = readiness.email {
                 let mails = try MailSurvey(email, id, segment, recipients: recipients, db)
@@ -62,6 +61,7 @@ private struct TextSurvey {
     static let exactBelow = 10_000
     private static let shown = 3
 
+    private(set) var costs = CostSurvey()
     private var rendered = 0
     private var parts: [Int: Int] = [:]
     private var encodings: [MessageSize.Encoding: Int] = [:]
@@ -82,12 +82,12 @@ private struct TextSurvey {
         let threshold = isExact ? 65_536 : max(1, 65_536 * 5000 / recipients + 1)
         try db.run(PreflightSQL.openRecipients, campaign, segment, channel, threshold)
         while case let page = try db.all(PreflightSQL.nextRecipients), !page.isEmpty {
-            for recipient in page { count(template.text(for: recipient.contact), of: recipient.id) }
+            for recipient in page { count(template.text(for: recipient.contact), of: recipient) }
         }
         try db.run(PreflightSQL.closeRecipients)
     }
 
-    private mutating func count(_ text: String?, of contact: ContactID) {
+    private mutating func count(_ text: String?, of recipient: Recipient) {
         rendered += 1
         guard let text else {
             failed += 1
@@ -103,21 +103,25 @@ private struct TextSurvey {
         }
         let size = MessageSize(text)
         parts[size.parts, default: 0] += 1
+        costs.add(recipient.country, parts: size.parts)
         encodings[size.encoding, default: 0] += 1
         if size.encoding == .ucs2 { for scalar in GSM7.outsiders(in: text) { outsiders[scalar, default: 0] += 1 } }
         if sample.count < Self.shown {
             sample.append([
-                "contact_id": .string(contact.description), "text": .string(text),
+                "contact_id": .string(recipient.id.description), "text": .string(text),
                 "encoding": .string(size.encoding.rawValue), "parts": .integer(Int64(size.parts)),
             ])
         }
     }
 
+    /// How many recipients each text that was rendered stands for.
+    func scale(_ recipients: Int) -> Double { isExact || rendered == 0 ? 1 : Double(recipients) / Double(rendered) }
+
     /// - Parameter rate: of the sender, in parts per second; without one there is no time to tell.
     func report(rate: Double?, recipients: Int) -> JSONObject {
         let counted = parts.reduce(0) { $0 + $1.key * $1.value }
         // The sample stands for all.
-        let total = isExact || rendered == 0 ? counted : Int((Double(counted) / Double(rendered) * Double(recipients)).rounded())
+        let total = Int((Double(counted) * scale(recipients)).rounded())
         var histogram = JSONObject()
         for (size, count) in parts.sorted(by: { $0.key < $1.key }) { histogram[String(size)] = .integer(Int64(count)) }
         let forced = outsiders.sorted { ($1.value, $0.key.value) < ($0.value, $1.key.value) }.prefix(50)

@@ -5,10 +5,18 @@ internal import Vocabulary
 enum PreflightSQL {
     private static let audience = Holdout.audience(campaign: "$1::uuid", segment: "$2", channel: "$3")
 
-    /// The same look at the segment that freezing takes, counted by reason; no reason: they would get it.
-    static let waterfall = Statement<ReasonCount, CampaignID, SegmentID, Channel>(
+    /// The same look at the segment that freezing takes, counted by reason, with some of each; no reason: they would get it.
+    static let waterfall = Statement<WaterfallStep, CampaignID, SegmentID, Channel>(
         """
-        SELECT r.reason, count(*) AS count FROM (\(audience)) r GROUP BY r.reason
+        WITH judged AS MATERIALIZED (SELECT r.contact_id, r.reason FROM (\(audience)) r),
+             counted AS (SELECT j.reason, count(*) AS count FROM judged j GROUP BY j.reason)
+        SELECT n.reason, n.count,
+               CASE WHEN n.reason IS NOT NULL THEN (
+                   SELECT jsonb_agg(jsonb_build_object('id', s.contact_id, 'name', (
+                              SELECT coalesce(c.name, nullif(concat_ws(' ', c.first_name, c.last_name), '')) FROM contacts c
+                               WHERE c.workspace_id = current_workspace() AND c.id = s.contact_id)))
+                     FROM (SELECT j.contact_id FROM judged j WHERE j.reason = n.reason LIMIT 5) s) END AS sample
+          FROM counted n
         """)
 
     /// Opens a cursor over those who would get it. Ids end in random bits: those below `$4` of 65,536 are a fair sample,
@@ -16,7 +24,8 @@ enum PreflightSQL {
     static let openRecipients = Statement<Int, CampaignID, SegmentID, Channel, Int>(
         """
         DECLARE recipients NO SCROLL CURSOR FOR
-        SELECT c.id, \(TemplateSQL.contactFields("c")) AS contact
+        SELECT c.id, \(TemplateSQL.contactFields("c")) AS contact,
+               CASE $3 WHEN 'sms' THEN country_of_number(r.address) END AS country
           FROM (\(audience)) r
           JOIN contacts c ON c.workspace_id = current_workspace() AND c.id = r.contact_id
          WHERE r.reason IS NULL AND ('x' || right(r.contact_id::text, 4))::bit(16)::int < $4
@@ -29,8 +38,11 @@ enum PreflightSQL {
 struct Recipient: RowDecodable {
     let id: ContactID
     let contact: JSONValue
+    /// Of the number; `nil` for an e-mail address.
+    let country: String?
     init(_ row: borrowing Row) throws(PostgresError) {
         id = try row["id"]
         contact = try row["contact"]
+        country = try row["country"]
     }
 }

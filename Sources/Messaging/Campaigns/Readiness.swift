@@ -32,6 +32,7 @@ struct Readiness {
             faults.add("/sender_id", "required", "A campaign needs a sender to come from.")
         }
         if let end = campaign.sendUntil, end <= .now() { faults.add("/send_until", "out_of_range", "The campaign's time is over.") }
+        try Budget.check(campaign, &faults, db)
     }
 
     private mutating func checkText(_ campaign: Campaign, _ db: Connection) throws {

@@ -43,6 +43,8 @@ final class Lane {
     var inFlight = 0
     /// Refusals in a row that say that the sender is not set up for this.
     var misconfigured = 0
+    /// What it may cost is bounded. A campaign gets its first budget as a draft, so this holds for all that is claimed.
+    var hasBudget = false
     private var body = ""
     private(set) var template: TextTemplate?
     private var parts: EmailParts?

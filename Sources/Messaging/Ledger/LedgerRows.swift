@@ -75,8 +75,10 @@ struct Rescued: RowDecodable {
 struct CampaignText: RowDecodable {
     let body: String
     let version: Int
+    let hasBudget: Bool
     init(_ row: borrowing Row) throws(PostgresError) {
         body = try row["body"]
         version = try row["version"]
+        hasBudget = try row["has_budget"]
     }
 }

@@ -155,6 +155,7 @@ final class SendLoop {
             let template = lane.gate.channel == .sms ? lane.template(of: text.body) : nil
             let parts = lane.gate.channel == .email ? try db.one(EmailSQL.parts, lane.work.campaign) : nil
             let email = parts.flatMap { lane.emailTemplate(of: $0) }
+            lane.hasBudget = text.hasBudget
             // As many as the rate lets go before the lease would become old.
             let limit = max(1, min(Self.claimLimit, Int(lane.gate.rate * 4)))
             let claimed = try db.all(
@@ -239,9 +240,13 @@ final class SendLoop {
         var started: [StartedMessage] = []
         var granted = 0
         var waitSeconds = 0.0
+        var shortage: Funds.Shortage?
         do {
             try db.inWorkspace(lane.work.workspace) { db in
-                let lease = try db.one(LedgerSQL.lease, lane.work.sender, wanted.map(\.parts), nil)
+                let funds = try lane.hasBudget ? Funds(of: lane.work.campaign, for: wanted[...], db) : nil
+                let payable = wanted.prefix(funds?.count ?? wanted.count)
+                guard !payable.isEmpty else { return shortage = funds?.shortage }
+                let lease = try db.one(LedgerSQL.lease, lane.work.sender, payable.map(\.parts), nil)
                 granted = lease.granted
                 waitSeconds = lease.waitSeconds
                 guard granted > 0 else { return }
@@ -254,11 +259,17 @@ final class SendLoop {
                     try db.run(
                         EmailSQL.keepSubjects, mails.map(\.id), mails.map(\.createdAt), mails.map { $0.email?.subject ?? "" })
                 }
+                try funds?.spend(on: started, db)
             }
         } catch {
             // Whether that committed is unknown, that no request left is certain.
             putBack(lane)
             throw error
+        }
+        if let shortage {
+            putBack(lane)
+            try db.inWorkspace(lane.work.workspace) { db in try Funds.pause(lane.work.campaign, for: shortage, db) }
+            return true
         }
         crashPoint("after_start")
         lane.ready = lane.ready.dropFirst(granted)

@@ -140,7 +140,17 @@ import Vocabulary
                 "UPDATE contacts SET attributes = jsonb_build_object('city', repeat('a', 80)) WHERE first_name = 'P2'", [])
             try site.owner.execute("UPDATE senders SET rate_parts_per_second = 2")
             let report = try site.post(site.campaign + "/preflight").json
-            #expect(report["waterfall"] == ["members": 5, "skipped": ["no_address": 1, "no_consent": 1], "recipients": 3])
+            let waterfall = report["waterfall"]
+            #expect(waterfall?["members"] == 5 && waterfall?["recipients"] == 3)
+            #expect(waterfall?["skipped"] == ["no_address": 1, "no_consent": 1])
+            let steps = waterfall?["steps"]?.array ?? []
+            #expect(
+                steps.map { "\($0["reason"]!.string!) \($0["count"]!.integer!) \($0["remaining"]!.integer!)" } == [
+                    "no_address 1 4", "invalid_address 0 4", "opted_out 0 4", "suppressed 0 4", "no_consent 1 3", "holdout 0 3",
+                ])
+            #expect(steps[0]["sample"] == [["id": .string(site.scene.contacts[0].description), "name": "P1"]])
+            #expect(steps[4]["sample"] == [["id": .string(site.scene.contacts[4].description), "name": "P5"]])
+            #expect(steps[5]["sample"] == [])
             #expect(report["parts"] == ["exact": true, "rendered": 3, "histogram": ["1": 2, "2": 1], "total": 4])
             #expect(report["encoding"]?["ucs2"]?.integer == 3)
             #expect(report["encoding"]?["forced_by"]?.array?.first == ["character": "–", "code": "U+2013", "messages": 3])

@@ -1,0 +1,25 @@
+// What happens to a campaign by itself is told to its team.
+internal import PostgreSQL
+internal import Runtime
+internal import Vocabulary
+
+enum Notice {
+    /// In the transaction that paused it. `reason` is what `campaigns.status_reason` says (docs/states.md).
+    static func campaignPaused(_ campaign: CampaignID, _ reason: String, _ db: Connection) throws {
+        Log.warning("campaign paused", [("campaign", .string(campaign.description)), ("reason", .string(reason))])
+        _ = try db.one(tell, "campaign.paused", campaign, reason, words(reason))
+    }
+
+    private static func words(_ reason: String) -> String {
+        switch reason {
+        case "budget_spent": "A campaign was paused: what it may cost is spent."
+        case "price_unknown": "A campaign was paused: a message has no price that its budget could be counted against."
+        default: "A campaign was paused: \(reason)."
+        }
+    }
+
+    private static let tell = Statement<Bool, String, CampaignID, String, String>(
+        """
+        SELECT notify_workspace($1, jsonb_build_object('campaign_id', $2::uuid, 'reason', $3::text), $4) IS NOT NULL
+        """)
+}
