@@ -32,7 +32,9 @@ import Vocabulary
     private func verdict(_ site: AudienceSite, _ query: String = "") throws -> String {
         let answer = try site.send("GET", "/api/consent/verify" + query).json
         if answer["state"] == "ok" { return "ok" }
-        return "\(answer["fault"]?["code"]?.string ?? answer.text) \(answer["fault"]?["sequence"]?.integer.map(String.init) ?? "")"
+        let fault = answer["fault"]
+        let place = (fault?["sequence"] ?? fault?["anchor"])?.integer
+        return "\(fault?["code"]?.string ?? answer.text) \(place.map(String.init) ?? "")"
     }
 
     @Test func `an entry's hash is what anybody can calculate from what the API shows`() throws {
