@@ -101,6 +101,7 @@ public enum Entity {
     public enum Receipt {}
     public enum Event {}
     public enum Suppression {}
+    public enum Inbound {}
     public enum ScoreModel {}
     public enum Notice {}
 }
@@ -121,6 +122,7 @@ public typealias SenderID = ID<Entity.Sender>
 public typealias CampaignID = ID<Entity.Campaign>
 public typealias MessageID = ID<Entity.Message>
 public typealias ReceiptID = ID<Entity.Receipt>
+public typealias InboundID = ID<Entity.Inbound>
 public typealias EventID = ID<Entity.Event>
 public typealias SuppressionID = ID<Entity.Suppression>
 public typealias ScoreModelID = ID<Entity.ScoreModel>

@@ -8,7 +8,7 @@ import Web
 @testable import Messaging
 
 @Suite struct MessagingRouteTests {
-    private let routes: [Route] = templateRoutes + senderRoutes + campaignRoutes
+    private let routes: [Route] = sendingRoutes
 
     private func walk(_ site: MessagingSite) throws -> (RouteWalk, [String: UUID]) {
         let template = try site.post("/api/templates", ["name": "Hello", "channel": "sms", "body": "Hi"])
@@ -17,6 +17,11 @@ import Web
         let things = [
             "/api/campaigns": site.scene.campaign.uuid, "/api/senders": site.scene.sender.uuid,
             "/api/templates": try #require(template.json["id"]?.string.flatMap { UUID($0) }),
+            "/api/inbound": try site.owner.value(
+                """
+                INSERT INTO inbound_messages (workspace_id, sender_id, sid, from_address, to_address, body, intent, review_state)
+                VALUES ($1, $2, 'SM1', '+12025550001', '+12025550100', 'wrong number', 'review', 'open') RETURNING id
+                """, site.scene.workspace.sqlValue, site.scene.sender.sqlValue, as: UUID.self),
             "/api/messages": try site.owner.value("SELECT id FROM messages LIMIT 1", as: UUID.self),
         ]
         let sender: JSONValue = [

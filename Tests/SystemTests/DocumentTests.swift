@@ -20,6 +20,8 @@ import Testing
                     ? server.send(operation.method, target) : server.send(operation.method, target, json: [:])
                 if operation.path.hasPrefix("/api/") {
                     #expect(answer.status == 401, "\(operation.method) \(target): \(answer.status) \(answer.text)")
+                } else if operation.path.hasPrefix("/u/") {
+                    #expect(answer.status == 404 && answer.text.contains("This link does not work"), "\(operation.method) \(target)")
                 } else {
                     #expect(
                         ![200, 404, 405, 500, 503].contains(answer.status), "\(operation.method) \(target): \(answer.status) \(answer.text)"

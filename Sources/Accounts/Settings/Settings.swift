@@ -9,6 +9,12 @@ struct SettingsChange: BodyDecodable {
 
     private static let stored: [Member] = [
         .optional(
+            "brand", .nullable(.string(min: 1, max: 100)), "How people know the workspace: on their preference page and in answers to texts"
+        ),
+        .optional(
+            "help_text", .nullable(.string(min: 1, max: 320)),
+            "What a text HELP is answered with, behind the brand: how to reach you. Turn off the provider's own answer, or both are sent"),
+        .optional(
             "consent_mode", .string(oneOf: ["opt_in", "opt_out"]),
             "Whether silence means no (opt_in) or yes (opt_out, where the law allows it)"),
         .optional("retention_days_audit", .integer(1...3650), "Days after which audit entries are deleted"),

@@ -26,12 +26,17 @@ func receiveInbound(_ call: Call) throws -> Response {
     else { throw Problem.badRequest("bad_callback", "MessageSid, From and To are missing.") }
     let body = form["Body"] ?? ""
     let intent = inboundIntent(of: body, providerType: form["OptOutType"])
-    _ = try call.db.pair(
+    let (_, outcome) = try call.db.pair(
         DeliverySQL.setWorkspace, (workspace), DeliverySQL.receiveInbound,
         (sender, sid, bareNumber(from), bareNumber(to), String(body.prefix(2000)), intent.rawValue))
     crashPoint("after_inbound")
-    // No reply of ours: Twilio answers STOP and HELP itself.
-    return .text("<?xml version=\"1.0\" encoding=\"UTF-8\"?><Response></Response>", contentType: "text/xml; charset=utf-8")
+    let hasReturned = outcome.first == "returned"
+    var reply: String?
+    if intent == .help || hasReturned {
+        let (_, settings) = try call.db.pair(DeliverySQL.setWorkspace, (workspace), ReplySettings.read, ())
+        reply = settings.first?.reply(to: intent, body, hasReturned: hasReturned, isAnswered: form["OptOutType"] != nil)
+    }
+    return .text(twiML(reply), contentType: "text/xml; charset=utf-8")
 }
 
 /// Opt-outs span SMS and RCS of a sender, whose addresses differ by a prefix.

@@ -26,7 +26,7 @@ final class MessagingSite {
         manager = try owner.createUser("manager", in: scene.workspace)
         viewer = try owner.createUser("viewer", in: scene.workspace)
         stranger = try owner.createUser("owner", in: try owner.createWorkspace("Other"))
-        responder = try TestResponder(templateRoutes + senderRoutes + campaignRoutes, database)
+        responder = try TestResponder(sendingRoutes, database)
     }
 
     /// A request of the admin, unless somebody else's token is given.

@@ -22,7 +22,8 @@ final class WebhookSite {
         try base64Encode([UInt8](repeating: 7, count: 32)).write(to: key, atomically: true, encoding: .utf8)
         defer { try? FileManager.default.removeItem(at: key) }
         responder = try TestResponder(
-            webhookRoutes, database, threads: 4, ["MUSTER_PUBLIC_URL": Self.publicURL, "MUSTER_SEALING_KEY_FILE": key.path])
+            webhookRoutes + preferenceRoutes, database, threads: 4,
+            ["MUSTER_PUBLIC_URL": Self.publicURL, "MUSTER_SEALING_KEY_FILE": key.path])
     }
 
     func path(_ what: String) -> String { "/webhooks/twilio/\(scene.sender)/\(what)" }
