@@ -89,6 +89,19 @@ func deleteContact(_ call: Call) throws -> Response {
     return .noContent
 }
 
+/// As deletion, and what was kept of the person's addresses besides is a hash from now on (GDPR articles 17 and 21(3)).
+func eraseContact(_ call: Call) throws -> Response {
+    let id: ContactID = try call.pathID("id")
+    try call.refuseIfMatch()
+    try call.transaction { db in
+        guard try db.first(ContactSQL.lock, id) != nil else { throw Problem.notFound("contact") }
+        _ = try db.one(ContactSQL.eraseAddresses, id)
+        try db.run(ContactSQL.delete, id)
+        try call.audit("contact.erased", "contact", id.uuid, in: db)
+    }
+    return .noContent
+}
+
 // MARK: Small things
 
 let lastContact = ContactID(UUID(high: .max, low: .max))

@@ -25,5 +25,8 @@ public let contactRoutes: [Route] = [
         "/api/contacts/{id}/events", listContactEvents, needs: .readAudience,
         query: QueryParameter.paging + [QueryParameter("name", .string(min: 1, max: 255), "Those of this name")],
         "What happened to a contact, newest first: events, and segment.entered and segment.exited"),
+    .post(
+        "/api/contacts/{id}/erase", eraseContact, needs: .writeAudience,
+        "Delete a contact for good: of its addresses only a keyed hash stays, so that an import cannot bring it back"),
     .delete("/api/contacts/{id}", deleteContact, needs: .writeAudience, "Delete a contact with its memberships"),
 ]

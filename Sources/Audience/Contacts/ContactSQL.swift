@@ -96,6 +96,11 @@ enum ContactSQL {
         DELETE FROM contacts WHERE workspace_id = current_workspace() AND id = $1
         """)
 
+    static let eraseAddresses = Statement<Int, ContactID>(
+        """
+        SELECT count(erase_addresses(c.phone, c.email)) FROM contacts c WHERE c.workspace_id = current_workspace() AND c.id = $1
+        """)
+
     static let noteFields = Statement<Bool, [String], [Int]>(
         """
         SELECT note_fields($1, $2) IS NULL
