@@ -19,6 +19,11 @@ static inline CURLcode muster_curl_set_prerequest(CURL *handle, muster_curl_prer
     curl_easy_setopt(handle, CURLOPT_PREREQDATA, data);
     return curl_easy_setopt(handle, CURLOPT_PREREQFUNCTION, function);
 }
+typedef curl_socket_t (*muster_curl_open_socket)(void *, curlsocktype, struct curl_sockaddr *);
+static inline CURLcode muster_curl_set_open_socket(CURL *handle, muster_curl_open_socket function, void *data) {
+    curl_easy_setopt(handle, CURLOPT_OPENSOCKETDATA, data);
+    return curl_easy_setopt(handle, CURLOPT_OPENSOCKETFUNCTION, function);
+}
 static inline CURLcode muster_curl_get_long(CURL *handle, CURLINFO info, long *value) {
     return curl_easy_getinfo(handle, info, value);
 }

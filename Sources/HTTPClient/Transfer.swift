@@ -10,10 +10,19 @@ public struct HTTPLimits: Sendable {
     public var connectSeconds = 5.0
     public var totalSeconds = 10.0
     public var responseBytes = 1_048_576
-    public init(connectSeconds: Double = 5, totalSeconds: Double = 10, responseBytes: Int = 1_048_576) {
+    /// A longer answer counts, cut off; otherwise it is refused.
+    public var cutsOff = false
+    /// Of all transfers of a client: so none of them takes a connection that was made under another policy.
+    public var addresses = AddressPolicy.any
+    public init(
+        connectSeconds: Double = 5, totalSeconds: Double = 10, responseBytes: Int = 1_048_576, cutsOff: Bool = false,
+        addresses: AddressPolicy = .any
+    ) {
         self.connectSeconds = connectSeconds
         self.totalSeconds = totalSeconds
         self.responseBytes = responseBytes
+        self.cutsOff = cutsOff
+        self.addresses = addresses
     }
 }
 
@@ -28,6 +37,8 @@ final class Transfer {
     private var headers: [(name: String, value: String)] = []
     private var headerBytes = 0
     private var isTooLarge = false
+    private var isCutOff = false
+    private var metForbiddenAddress = false
     /// How often libcurl was about to send the request: more than once when a kept connection turned out dead.
     private var beginnings = 0
     private var mayRepeat = false
@@ -53,6 +64,8 @@ final class Transfer {
         headers.removeAll(keepingCapacity: true)
         headerBytes = 0
         isTooLarge = false
+        isCutOff = false
+        metForbiddenAddress = false
         beginnings = 0
         mayRepeat = ["GET", "HEAD", "OPTIONS", "PUT", "DELETE"].contains(request.method)
         curl_slist_free_all(headerList)
@@ -96,6 +109,14 @@ final class Transfer {
         }
         _ = muster_curl_set_pointer(raw, CURLOPT_HTTPHEADER, headerList)
         let me = Unmanaged.passUnretained(self).toOpaque()
+        if limits.addresses == .publicOnly {
+            set(CURLOPT_NOPROXY, "*")
+            _ = muster_curl_set_open_socket(
+                raw,
+                { transfer, _, address in
+                    Unmanaged<Transfer>.fromOpaque(transfer!).takeUnretainedValue().openPublicSocket(&address!.pointee)
+                }, me)
+        }
         _ = muster_curl_set_pointer(raw, CURLOPT_WRITEDATA, me)
         _ = muster_curl_set_write(raw, CURLOPT_WRITEFUNCTION) { bytes, size, count, transfer in
             Unmanaged<Transfer>.fromOpaque(transfer!).takeUnretainedValue().receive(bytes!, size * count)
@@ -127,9 +148,23 @@ final class Transfer {
         return bytes
     }
 
+    /// Asked for each address that a connection is tried to, with the one that it will have.
+    private func openPublicSocket(_ address: inout curl_sockaddr) -> curl_socket_t {
+        guard let ip = withUnsafePointer(to: &address.addr, { IPAddress($0) }), ip.isPublic else {
+            metForbiddenAddress = true
+            return curl_socket_t(-1)
+        }
+        return socket(address.family, address.socktype | Int32(SOCK_CLOEXEC.rawValue), address.protocol)
+    }
+
     private func receive(_ bytes: UnsafeMutablePointer<CChar>, _ count: Int) -> Int {
         guard body.count + count <= limits.responseBytes else {
-            isTooLarge = true
+            if limits.cutsOff {
+                body += UnsafeRawBufferPointer(start: bytes, count: limits.responseBytes - body.count)
+                isCutOff = true
+            } else {
+                isTooLarge = true
+            }
             return 0
         }
         body += UnsafeRawBufferPointer(start: bytes, count: count)
@@ -153,12 +188,16 @@ final class Transfer {
 
     /// What came of it.
     func outcome(_ code: CURLcode) -> Result<HTTPResponse, HTTPFailure> {
-        if code == CURLE_OK {
+        if code == CURLE_OK || isCutOff {
             var status = 0
             _ = muster_curl_get_long(raw, CURLINFO_RESPONSE_CODE, &status)
             return .success(HTTPResponse(status: status, headers: headers, body: body))
         }
-        let detail = isTooLarge ? "the answer is too large" : String(cString: curl_easy_strerror(code))
+        let detail =
+            isTooLarge
+            ? "the answer is too large"
+            : metForbiddenAddress && beginnings == 0
+                ? "the address is not one of the public internet" : String(cString: curl_easy_strerror(code))
         // Name look-up, connection and TLS all come before the first beginning.
         let nothingLeft = beginnings == 0 || (code == CURLE_SEND_ERROR && bytesSent == 0)
         return .failure(HTTPFailure(nothingLeft ? .notSent : .unknown, detail))

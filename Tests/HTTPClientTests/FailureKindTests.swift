@@ -1,5 +1,6 @@
 import Foundation
 import HTTPClient
+import TestSupport
 import Testing
 
 /// What is called not sent may be sent again, so it must be provable; and nothing may be sent twice by itself.

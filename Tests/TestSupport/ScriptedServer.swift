@@ -1,18 +1,18 @@
 import Foundation
 
 /// An HTTP server that answers as a test says, and keeps a ledger of what reached it.
-final class ScriptedServer: @unchecked Sendable {
-    struct Received: Sendable {
-        let connection: Int
-        let head: String
-        let body: [UInt8]
-        var line: String { String(head.prefix { $0 != "\r\n" }) }
-        func header(_ name: String) -> String? {
+public final class ScriptedServer: @unchecked Sendable {
+    public struct Received: Sendable {
+        public let connection: Int
+        public let head: String
+        public let body: [UInt8]
+        public var line: String { String(head.prefix { $0 != "\r\n" }) }
+        public func header(_ name: String) -> String? {
             head.components(separatedBy: "\r\n").first { $0.lowercased().hasPrefix(name.lowercased() + ":") }
                 .map { String($0.dropFirst(name.count + 1)).trimmingCharacters(in: .whitespaces) }
         }
     }
-    enum Answer {
+    public enum Answer {
         case send(String)
         /// Sends, then ends the connection.
         case sendAndClose(String)
@@ -21,7 +21,7 @@ final class ScriptedServer: @unchecked Sendable {
         case after(seconds: Double, String)
     }
 
-    let url: String
+    public let url: String
     let path: String?
     private let listener: Int32
     private let lock = NSLock()
@@ -32,7 +32,7 @@ final class ScriptedServer: @unchecked Sendable {
     private let script: @Sendable (Received, Int) -> Answer
 
     /// - Parameter script: decides on a request, given how many came before it.
-    init(unixSocket: String? = nil, _ script: @escaping @Sendable (Received, Int) -> Answer) throws {
+    public init(unixSocket: String? = nil, _ script: @escaping @Sendable (Received, Int) -> Answer) throws {
         self.script = script
         path = unixSocket
         if let unixSocket {
@@ -74,10 +74,10 @@ final class ScriptedServer: @unchecked Sendable {
         }
     }
 
-    var received: [Received] { lock.withLock { ledger } }
-    var connectionCount: Int { lock.withLock { connections } }
+    public var received: [Received] { lock.withLock { ledger } }
+    public var connectionCount: Int { lock.withLock { connections } }
 
-    func stop() {
+    public func stop() {
         shutdown(listener, Int32(SHUT_RDWR))
         lock.withLock { for connection in open { shutdown(connection, Int32(SHUT_RDWR)) } }
         if let path { unlink(path) }
@@ -141,19 +141,4 @@ final class ScriptedServer: @unchecked Sendable {
             bytes = bytes.dropFirst(count)
         }
     }
-}
-
-/// An answer with its Content-Length.
-func answer(_ status: Int = 200, _ body: String = "", _ headers: String = "") -> String {
-    "HTTP/1.1 \(status) X\r\n\(headers)Content-Length: \(body.utf8.count)\r\n\r\n\(body)"
-}
-
-/// Stops the server whatever happens.
-func withServer(
-    unixSocket: String? = nil, _ script: @escaping @Sendable (ScriptedServer.Received, Int) -> ScriptedServer.Answer,
-    _ body: (ScriptedServer) throws -> Void
-) throws {
-    let server = try ScriptedServer(unixSocket: unixSocket, script)
-    defer { server.stop() }
-    try body(server)
 }
