@@ -51,7 +51,7 @@ let package = Package(
         .target(name: "Jobs", dependencies: ["JSON", "PostgreSQL", "Runtime", "Vocabulary"]),
 
         // Features: rules, SQL and handlers. They never import each other.
-        .target(name: "Accounts", dependencies: ["Web", "Jobs"]),
+        .target(name: "Accounts", dependencies: ["Web", "Jobs", "HTTPClient"]),
         .target(name: "Audience", dependencies: ["Web", "Jobs", "CPhoneNumber"]),
         .target(name: "Messaging", dependencies: ["Web", "Jobs", "HTTPClient"]),
         .target(name: "Analytics", dependencies: ["Web", "Jobs"]),
@@ -71,7 +71,7 @@ let package = Package(
 
         .target(
             name: "TestSupport",
-            dependencies: ["HTTPClient", "JSON", "Jobs", "PostgreSQL", "Runtime", "Secrets", "Vocabulary", "Web"],
+            dependencies: ["CSodium", "HTTPClient", "JSON", "Jobs", "PostgreSQL", "Runtime", "Secrets", "Vocabulary", "Web"],
             path: "Tests/TestSupport"),
         tests("FastCGITests", ["FastCGI"]),
         tests("HTTPClientTests", ["HTTPClient"]),
@@ -80,7 +80,7 @@ let package = Package(
         tests("RuntimeTests", ["JSON", "Runtime", "Secrets"]),
         tests("WebTests", ["Web", "Secrets"]),
         tests("JobsTests", ["Jobs"]),
-        tests("AccountsTests", ["Accounts"]),
+        tests("AccountsTests", ["Accounts", "HTTPClient"], data: ["Resources"]),
         .target(name: "RuleInput", dependencies: ["Audience"], path: "Tests/RuleInput"),
         tests("AudienceTests", ["Audience", "RuleInput"], data: ["Rules/Corpus"]),
         tests("MessagingTests", ["Messaging"], data: ["Resources"]),

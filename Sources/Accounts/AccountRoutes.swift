@@ -4,7 +4,7 @@ public import Web
 /// Everything about people, workspaces and who may what; and jobs and notices, which belong to no other area.
 public let accountRoutes: [Route] =
     signInRoutes + workspaceRoutes + memberRoutes + invitationRoutes + apiKeyRoutes + settingsRoutes + auditRoutes
-    + jobRoutes + noticeRoutes
+    + jobRoutes + noticeRoutes + webhookRoutes
 
 private let signInRoutes: [Route] = [
     .post(

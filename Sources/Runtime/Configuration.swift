@@ -39,6 +39,8 @@ public struct Configuration: Sendable {
     public var sockets: String
     /// The folder of exported files: the worker writes there, nginx hands them out.
     public var exports: String
+    /// Whether webhooks may lead to this machine and its network, and go without TLS: for development and tests.
+    public var allowsPrivateWebhooks: Bool
     private let key: SealingKey?
     /// What the operator's commands that never seal anything do without.
     /// - Precondition: the configuration was loaded with it.
@@ -100,6 +102,10 @@ public struct Configuration: Sendable {
             purpose: "Where the worker puts exported files for a day; nginx hands them out"
         ) { $0.hasPrefix("/") },
         Variable(
+            name: "MUSTER_WEBHOOK_ALLOW_PRIVATE", standard: "no", expected: "yes or no",
+            purpose: "Development and tests only: `yes` lets webhooks lead to private networks, and use http"
+        ) { $0 == "yes" || $0 == "no" },
+        Variable(
             name: "MUSTER_CRASH_AT", standard: "", expected: "the name of a crash point, or a file that has it",
             purpose: "Tests only: where a debug build kills itself"
         ) { _ in true },
@@ -147,7 +153,8 @@ public struct Configuration: Sendable {
             sendGridURL: values["MUSTER_SENDGRID_URL"]!,
             allowsSignUp: values["MUSTER_SIGN_UP"]! == "open",
             migrations: values["MUSTER_MIGRATIONS"]!, sockets: values["MUSTER_SOCKETS"]!,
-            exports: values["MUSTER_EXPORTS"]!, key: key)
+            exports: values["MUSTER_EXPORTS"]!,
+            allowsPrivateWebhooks: values["MUSTER_WEBHOOK_ALLOW_PRIVATE"]! == "yes", key: key)
     }
 
     /// A key for one purpose, derived from the sealing key.

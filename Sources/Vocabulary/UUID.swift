@@ -104,6 +104,8 @@ public enum Entity {
     public enum Inbound {}
     public enum ScoreModel {}
     public enum Notice {}
+    public enum Webhook {}
+    public enum WebhookDelivery {}
 }
 
 public typealias WorkspaceID = ID<Entity.Workspace>
@@ -127,3 +129,5 @@ public typealias EventID = ID<Entity.Event>
 public typealias SuppressionID = ID<Entity.Suppression>
 public typealias ScoreModelID = ID<Entity.ScoreModel>
 public typealias NoticeID = ID<Entity.Notice>
+public typealias WebhookID = ID<Entity.Webhook>
+public typealias WebhookDeliveryID = ID<Entity.WebhookDelivery>

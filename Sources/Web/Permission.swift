@@ -17,7 +17,7 @@ public enum Permission: String, Sendable, CaseIterable {
     case readAnalytics, writeEvents
     case readMembers, manageMembers, manageKeys, readSettings, manageSettings, readAudit
     case readJobs, manageJobs
-    case manageNotices
+    case manageNotices, manageWebhooks
 
     /// Roles that hold this permission. A client sees only what is shared with them, so none of these by role.
     public var roles: [Role] {
@@ -27,7 +27,7 @@ public enum Permission: String, Sendable, CaseIterable {
             [.owner, .admin, .manager, .member, .viewer]
         case .writeEvents: [.owner, .admin, .manager, .member]
         case .writeAudience, .writeCampaigns, .manageJobs, .manageNotices: [.owner, .admin, .manager]
-        case .manageMembers, .manageKeys, .manageSettings, .readAudit: [.owner, .admin]
+        case .manageMembers, .manageKeys, .manageSettings, .readAudit, .manageWebhooks: [.owner, .admin]
         }
     }
 
@@ -50,6 +50,7 @@ public enum Permission: String, Sendable, CaseIterable {
         case .readJobs: "jobs:read"
         case .manageJobs: "jobs:write"
         case .manageNotices: "notices:write"
+        case .manageWebhooks: "webhooks:write"
         }
     }
 

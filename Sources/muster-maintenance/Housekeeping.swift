@@ -101,6 +101,22 @@ private enum HousekeepingSQL {
             SELECT workspace_id, backend FROM workspace_writes WHERE written_at < now() - interval '1 day' LIMIT 5000) old
          WHERE w.workspace_id = old.workspace_id AND w.backend = old.backend AND w.written_at < now() - interval '1 day'
         """)
+    /// Deliveries go with their events: `created_at` is the event's.
+    static let dropWebhookPartitions = Statement<Int>("SELECT drop_webhook_partitions(now() - interval '30 days')")
+    static let purgeWebhookDeliveries = Statement<Int>(
+        """
+        DELETE FROM webhook_deliveries d USING (
+            SELECT workspace_id, id, created_at FROM webhook_deliveries
+             WHERE created_at < now() - interval '30 days' LIMIT 5000) old
+         WHERE d.workspace_id = old.workspace_id AND d.id = old.id AND d.created_at = old.created_at
+        """)
+    static let purgeWebhookEvents = Statement<Int>(
+        """
+        DELETE FROM webhook_events e USING (
+            SELECT workspace_id, id, occurred_at FROM webhook_events
+             WHERE occurred_at < now() - interval '30 days' LIMIT 5000) old
+         WHERE e.workspace_id = old.workspace_id AND e.id = old.id AND e.occurred_at = old.occurred_at
+        """)
     static let purgeNotices = Statement<Int>(
         """
         DELETE FROM notices n USING (
@@ -196,6 +212,8 @@ let housekeeping: [Chore] = [
             rows("segment_action_batches", HousekeepingSQL.purgeActionBatches),
             rows("segment_actions", HousekeepingSQL.purgeActions),
             rows("rule_counts", HousekeepingSQL.purgeCounts), rows("workspace_writes", HousekeepingSQL.purgeWrites),
+            ("webhook_partitions", { try patiently { try db.one(HousekeepingSQL.dropWebhookPartitions) } }),
+            rows("webhook_deliveries", HousekeepingSQL.purgeWebhookDeliveries), rows("webhook_events", HousekeepingSQL.purgeWebhookEvents),
             rows("notices", HousekeepingSQL.purgeNotices),
             rows("rate_limits", HousekeepingSQL.purgeRateLimits),
             ("jobs", { try jobsChores.first { $0.name == "purge-jobs" }!.run(db).reduce(0) { $0 + $1.1 } }),

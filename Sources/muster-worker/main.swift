@@ -1,7 +1,8 @@
+import Accounts
 import Audience
 import Jobs
 import Messaging
 
 runWorker(
     handlers: importJobs + contactJobs + fieldJobs + segmentJobs + segmentActionJobs + scoreJobs + messagingJobs,
-    loops: sendingLoops + deliveryLoops + lookUpLoops + scheduleLoops + segmentLoops + alertLoops + exportLoops)
+    loops: sendingLoops + deliveryLoops + lookUpLoops + scheduleLoops + segmentLoops + alertLoops + exportLoops + webhookLoops)

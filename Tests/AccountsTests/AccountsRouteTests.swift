@@ -16,7 +16,13 @@ import Vocabulary
             try db.setWorkspace(site.workspace)
             return try db.value("SELECT notify_workspace('test.noticed', '{}', 'Something happened.')::text")
         }
+        let webhook = try site.send(
+            "POST", "/api/webhooks", ["url": "https://example.com", "event_types": ["contact.created"]], as: site.owner)
+        let webhookPath = try #require(webhook.header("Location"))
+        let delivery = try site.send("POST", webhookPath + "/test", as: site.owner)
         let things = [
+            "/api/webhooks": try #require(UUID(webhookPath.split(separator: "/").last!)),
+            "/api/webhook-deliveries": try #require(delivery.json["id"]?.string.flatMap { UUID($0) }),
             "/api/notices": try #require(UUID(notice)),
             "/api/members": site.viewer.id.uuid, "/api/jobs": job.uuid,
             "/api/invitations": try #require(invitation.json["id"]?.string.flatMap { UUID($0) }),

@@ -140,6 +140,33 @@ private func chore(_ name: String, _ database: TestDatabase) throws -> (status: 
         }
     }
 
+    @Test func `what was told to webhooks is kept for 30 days, and partitions that held nothing else go`() throws {
+        try withOwnDatabase { database throws in
+            let db = try database.connect()
+            let workspace = try db.createWorkspace()
+            try db.execute(
+                "CREATE TABLE webhook_events_2020_01 PARTITION OF webhook_events FOR VALUES FROM ('2020-01-01') TO ('2020-02-01')")
+            try db.runDynamic(
+                """
+                WITH made AS (
+                    INSERT INTO webhook_events (workspace_id, type, data, occurred_at)
+                    SELECT $1, 'webhook.test', '{}', at
+                      FROM unnest(ARRAY[now() - interval '29 days', now() - interval '31 days', '2020-01-15'::timestamptz]) at
+                    RETURNING id, occurred_at)
+                INSERT INTO webhook_deliveries (workspace_id, created_at, endpoint_id, event_id, type, due_at)
+                SELECT $1, m.occurred_at, uuid_v7(), m.id, 'webhook.test', now() FROM made m
+                """, [workspace.sqlValue])
+            let (status, log) = try chore("purge", database)
+            #expect(status == 0 && log.contains("\"webhook_partitions\":1"), "\(log)")
+            let ages = try db.value(
+                """
+                SELECT concat_ws(' ', (SELECT string_agg((now()::date - occurred_at::date)::text, ',') FROM webhook_events),
+                                      (SELECT string_agg((now()::date - created_at::date)::text, ',') FROM webhook_deliveries))
+                """, as: String.self)
+            #expect(ages == "29 29")
+        }
+    }
+
     @Test func `a chore that somebody stands in the way of does its other parts, and says so`() throws {
         try withOwnDatabase { database throws in
             let db = try database.connect()

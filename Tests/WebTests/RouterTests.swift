@@ -79,8 +79,8 @@ import Testing
         }
     }
 
-    @Test func `only owners and admins reach people, keys, settings and the audit log`() {
-        for permission in [Permission.manageMembers, .manageKeys, .manageSettings, .readAudit] {
+    @Test func `only owners and admins reach people, keys, settings, webhooks and the audit log`() {
+        for permission in [Permission.manageMembers, .manageKeys, .manageSettings, .readAudit, .manageWebhooks] {
             #expect(Set(permission.roles) == [.owner, .admin])
         }
     }
