@@ -58,7 +58,7 @@ import Vocabulary
         }
     }
 
-    @Test func `quiet hours are a preset or hours of one's own, at quarters and in order`() throws {
+    @Test func `quiet hours are a preset or hours of one's own, at quarters and in order; caps have numbers`() throws {
         try withAccounts { site throws in
             func change(_ hours: JSONValue) throws -> TestAnswer {
                 try site.send("PATCH", "/api/settings", ["quiet_hours_sms": hours], as: site.admin)
@@ -73,6 +73,10 @@ import Vocabulary
             }
             #expect(try change(["from": "10:00", "to": "10:00"]).code == "reversed_range")
             #expect(try change(["from": "10:00"]).code == "required")
+            let caps: JSONValue = [["channel": "sms", "at_most": 3, "per_hours": 168, "tag": "promo"]]
+            #expect(try site.send("PATCH", "/api/settings", ["frequency_caps": caps], as: site.admin).json["frequency_caps"] == caps)
+            let none: JSONValue = [["channel": "sms", "at_most": 0, "per_hours": 1]]
+            #expect(try site.send("PATCH", "/api/settings", ["frequency_caps": none], as: site.admin).code == "out_of_range")
         }
     }
 

@@ -1,6 +1,13 @@
 internal import JSON
 internal import Web
 
+private let frequencyCap = Schema.object([
+    .required("channel", .string(oneOf: ["sms", "email"]), "Of messages on this channel"),
+    .required("at_most", .integer(1...1000), "To one contact"),
+    .required("per_hours", .integer(1...8784), "Before any instant at which one is sent"),
+    .optional("tag", .nullable(.string(min: 1, max: 50)), "Only of campaigns with this tag"),
+])
+
 /// Settings that are to change; what is absent stays.
 struct SettingsChange: BodyDecodable {
     let workspace: WorkspaceChange
@@ -20,6 +27,7 @@ struct SettingsChange: BodyDecodable {
         .optional("retention_days_audit", .integer(1...3650), "Days after which audit entries are deleted"),
         .optional("retention_days_receipts", .integer(1...3650), "Days after which raw provider callbacks are deleted"),
         .optional("quiet_hours_sms", QuietHours.schema, "When texts may be sent where recipients are; on when absent"),
+        .optional("frequency_caps", .array(frequencyCap, max: 10), "How many messages a contact gets at most in rolling hours; all hold"),
         .optional("quiet_hours_email", QuietHours.schema, "The same for e-mail; off when absent"),
         .optional(
             "postal_address", .nullable(.string(min: 1, max: 500)),

@@ -23,6 +23,7 @@ enum CampaignSQL {
         json_build_object('id', c.id, 'name', c.name, 'channel', c.channel, 'segment_id', c.segment_id,
             'sender_id', c.sender_id, 'subject', c.subject, 'preheader', c.preheader, 'body', c.body, 'html', c.html, 'status', c.status, 'status_reason', c.status_reason,
             'goal_event', c.goal_event, 'attribution_window_seconds', c.attribution_window_seconds,
+            'tags', c.tags, 'ignores_caps', c.ignores_caps,
             'respects_quiet_hours', c.respects_quiet_hours, 'send_until', rfc3339(c.send_until),
             'scheduled_local', to_char(c.scheduled_local, 'YYYY-MM-DD"T"HH24:MI'), 'late', c.late,
             'scheduled_at', rfc3339(c.scheduled_at), 'start_requested_at', rfc3339(c.start_requested_at),

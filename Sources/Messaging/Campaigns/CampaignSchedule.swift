@@ -158,7 +158,8 @@ enum ScheduleSQL {
     static let schedule = Statement<Stored, CampaignID, Instant, String?, String?>(
         """
         UPDATE campaigns AS c
-           SET status = 'scheduled', scheduled_at = $2, scheduled_local = $3::text::timestamp, late = $4, status_reason = NULL, version = c.version + 1, updated_at = now()
+           SET status = 'scheduled', scheduled_at = $2, scheduled_local = $3::text::timestamp, late = $4,
+               status_reason = NULL, version = c.version + 1, updated_at = now()
          WHERE c.workspace_id = current_workspace() AND c.id = $1 AND c.status IN ('draft', 'scheduled')
         RETURNING \(CampaignSQL.item), c.version
         """)
@@ -166,7 +167,8 @@ enum ScheduleSQL {
     static let unschedule = Statement<Stored, CampaignID, String?>(
         """
         UPDATE campaigns AS c
-           SET status = 'draft', scheduled_at = NULL, scheduled_local = NULL, late = NULL, status_reason = $2, version = c.version + 1, updated_at = now()
+           SET status = 'draft', scheduled_at = NULL, scheduled_local = NULL, late = NULL,
+               status_reason = $2, version = c.version + 1, updated_at = now()
          WHERE c.workspace_id = current_workspace() AND c.id = $1 AND c.status = 'scheduled'
         RETURNING \(CampaignSQL.item), c.version
         """)

@@ -60,7 +60,8 @@ enum LedgerSQL {
 
     /// claimed → started, committed before the request leaves. The last look at consent, suppression, campaign, sender
     /// and workspace: claimed → skipped for who has said no, claimed → pending where the campaign was paused or the
-    /// sender or the workspace suspended. Rows of another lease are not touched and not returned.
+    /// sender or the workspace suspended. Caps hold when `FrequencyCaps.lock` came before. Rows of another lease are not
+    /// touched and not returned.
     /// - Parameters: campaign, lease token, ids, creation times, texts, parts, lease in seconds.
     static let start = Statement<StartedMessage, CampaignID, UUID, [MessageID], [Instant], [String], [Int], Double>(
         """
@@ -76,7 +77,8 @@ enum LedgerSQL {
         judged AS MATERIALIZED (
             SELECT m.id, m.created_at, m.body, m.parts, p.status,
                    CASE WHEN \(reasonNow) IS NOT NULL THEN \(reasonNow)
-                        WHEN m.kind = 'campaign' AND p.status = 'cancelled' THEN 'campaign_cancelled' END AS reason,
+                        WHEN m.kind = 'campaign' AND p.status = 'cancelled' THEN 'campaign_cancelled'
+                        WHEN p.status = 'sending' THEN \(FrequencyCaps.reason) END AS reason,
                    CASE WHEN (m.kind = 'test' OR p.status = 'sending') AND o.status = 'active'
                          AND (SELECT w.suspended_at IS NULL FROM workspaces w WHERE w.id = current_workspace())
                         THEN 'started' ELSE 'pending' END AS otherwise

@@ -251,6 +251,7 @@ final class SendLoop {
                 waitSeconds = lease.waitSeconds
                 guard granted > 0 else { return }
                 let going = wanted.prefix(granted)
+                _ = try db.one(FrequencyCaps.lock, lane.work.campaign, going.map(\.id), going.map(\.createdAt))
                 started = try db.all(
                     LedgerSQL.start, lane.work.campaign, lane.lease, going.map(\.id), going.map(\.createdAt),
                     going.map(\.text), going.map(\.parts), Self.leaseSeconds)
