@@ -41,6 +41,7 @@ final class SendLoop {
     private let http = HTTPMultiClient(connections: SendLoop.connections)
     private let isStopping: () -> Bool
     private var lanes: [Lane] = []
+    private var turns = Turns()
     private var gates: [SenderID: SenderGate] = [:]
     private var refreshAt = Instant(microseconds: 0)
     private var attempts: [Int: Attempt] = [:]
@@ -65,11 +66,11 @@ final class SendLoop {
             isBusy = false
             if !isStopping() {
                 try refresh()
-                for lane in lanes where room > 0 {
-                    if try advanceAlone(lane) { isBusy = true }
+                for lane in turns.order(lanes) where room > 0 {
+                    guard try advanceAlone(lane) else { continue }
+                    isBusy = true
+                    turns.took(lane)
                 }
-                // Whoever was first is last next time.
-                if let first = lanes.first { lanes = lanes.dropFirst() + [first] }
             }
             collect(waitMilliseconds: isBusy && room > 0 ? 0 : 20)
             if settlement.isDue(inFlight: http.inFlight, now: .now()) { try settlement.commit(db) }
@@ -100,6 +101,7 @@ final class SendLoop {
         let known = Set(works)
         for lane in lanes where !known.contains(lane.work) && !lane.ready.isEmpty { putBack(lane) }
         lanes.removeAll { !known.contains($0.work) }
+        turns.forget(except: lanes)
         for work in works where !lanes.contains(where: { $0.work == work }) {
             let gate = gates[work.sender] ?? SenderGate(work.sender)
             gates[work.sender] = gate
@@ -236,7 +238,7 @@ final class SendLoop {
     // MARK: Start
 
     private func start(_ lane: Lane, _ now: Instant) throws -> Bool {
-        let wanted = Array(lane.ready.prefix(room))
+        let wanted = Array(lane.ready.prefix(min(room, turns.share(of: lane, among: lanes))))
         var started: [StartedMessage] = []
         var granted = 0
         var waitSeconds = 0.0
