@@ -1,6 +1,7 @@
 -- Why: a person may have a failed message tried again, and may say of an unknown one what became of it. One row per
 -- recipient stays one row: what the former attempt came to is kept beside the ledger.
--- Locks: messages and campaigns for a moment, for the triggers.
+-- Locks: messages and campaigns for a moment, for the triggers; messages against writing while the index of the failed ones is
+-- built; receipts for a moment.
 
 -- An attempt that was ended and followed by another that somebody asked for.
 CREATE TABLE former_attempts (
@@ -21,6 +22,11 @@ CREATE TABLE former_attempts (
 -- A provider goes on telling of the former one.
 CREATE INDEX former_attempts_by_sid ON former_attempts (workspace_id, sid) WHERE sid IS NOT NULL;
 SELECT protect('former_attempts', 'SELECT, INSERT');
+
+-- Where the answer was lost, its number is all that tells which attempt a callback is of.
+ALTER TABLE receipts ADD COLUMN attempt int;
+
+CREATE INDEX messages_ended_badly ON messages (workspace_id, campaign_id, settled_at, id) WHERE state IN ('failed', 'undelivered');
 
 CREATE OR REPLACE FUNCTION message_may_become(before text, after text) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -83,7 +89,7 @@ BEGIN
              WHERE m.workspace_id = current_workspace() AND m.campaign_id = campaign AND m.kind = 'campaign'
                AND m.state IN ('failed', 'undelivered') AND m.state = ANY (states)
                AND (message IS NULL OR m.id = message) AND (codes IS NULL OR m.error_code = ANY (codes))
-             ORDER BY m.settled_at, m.id LIMIT most FOR UPDATE) e;
+             ORDER BY m.settled_at, m.id LIMIT most FOR UPDATE SKIP LOCKED) e;
     IF ids IS NULL THEN RETURN 0; END IF;
     INSERT INTO former_attempts (workspace_id, message_id, attempt, state, sid, provider_status, error_code, started_at, sent_at, settled_at)
         SELECT m.workspace_id, m.id, m.attempt, m.state, m.sid, m.provider_status, m.error_code, m.started_at, m.sent_at, m.settled_at

@@ -41,7 +41,9 @@ func settleMessage(_ call: Call) throws -> Response {
             }
             _ = try db.one(ByHandSQL.sent, id, sid, call.now)
         } else {
-            try db.run(ByHandSQL.notSent, id, message.createdAt)
+            guard try db.run(ByHandSQL.notSent, id, message.createdAt) > 0 else {
+                throw Problem.conflict("provider_has_told", "The provider has told of it meanwhile; look again in a moment.")
+            }
         }
         try call.audit(
             "message.settled", "message", id.uuid, details: ["outcome": .string(verdict.isSent ? "sent" : "not_sent")], in: db)
@@ -59,8 +61,7 @@ func retryMessage(_ call: Call) throws -> Response {
                 "wrong_state",
                 "The message is `\(message.state)`; only one of a campaign's audience that failed or was not delivered can be retried.")
         }
-        try reopen(message.campaign, db)
-        _ = try db.one(ByHandSQL.retry, message.campaign, id, ["failed", "undelivered"], nil, 1)
+        try retried(message.campaign, db) { try db.one(ByHandSQL.retry, message.campaign, id, ["failed", "undelivered"], nil, 1) }
         try call.audit("message.retried", "message", id.uuid, in: db)
         return try shown(id, db)
     }
@@ -90,24 +91,32 @@ func retryCampaign(_ call: Call) throws -> Response {
     let id: CampaignID = try call.pathID("id")
     let wanted = try call.body(CampaignRetry.self)
     return try call.transaction(timeoutSeconds: 60) { db in
-        try reopen(id, db)
-        let count = try db.one(ByHandSQL.retry, id, nil, wanted.states, wanted.codes, CampaignRetry.most)
+        let count = try retried(id, db) { try db.one(ByHandSQL.retry, id, nil, wanted.states, wanted.codes, CampaignRetry.most) }
         try call.audit("campaign.retried", "campaign", id.uuid, details: ["messages": .integer(Int64(count))], in: db)
         return .json(["retried": .integer(Int64(count)), "has_more": .bool(count == CampaignRetry.most)])
     }
 }
 
-/// Sends again what had finished; a paused campaign goes on when somebody resumes it.
-private func reopen(_ id: CampaignID, _ db: Connection) throws {
+/// Sends again what had finished, if there is anything to send; a paused campaign goes on when somebody resumes it.
+@discardableResult
+private func retried(_ id: CampaignID, _ db: Connection, _ retry: () throws -> Int) throws -> Int {
     let campaign = try db.one(CampaignSQL.lock, id)
     guard [.sending, .paused, .finished].contains(campaign.status) else {
         throw campaign.wrongState(for: "retry messages", from: [.sending, .paused, .finished])
     }
-    guard campaign.status == .finished else { return }
+    let count = try retry()
+    guard count > 0, campaign.status == .finished else { return count }
     guard let sender = campaign.sender, try db.one(SenderSQL.lockStatus, sender) == "active" else {
         throw Problem.conflict("sender_suspended", "The campaign's sender is suspended; give it working credentials first.")
     }
+    // Fields may have gone since: what is written anew must not have holes.
+    var faults = Faults()
+    for fault in try Readiness(campaign, db).faults.list where ["/body", "/subject", "/html"].contains(fault.pointer) {
+        faults.add(fault.pointer, fault.code, fault.detail)
+    }
+    try faults.check()
     try db.run(ByHandSQL.reopen, id)
+    return count
 }
 
 private func shown(_ id: MessageID, _ db: Connection) throws -> Response { try messageResponse(try db.one(MessageSQL.read, id)) }
@@ -132,6 +141,8 @@ enum ByHandSQL {
         UPDATE messages
            SET state = 'failed', provider_status = 'declared_unsent', provider_rank = 4, settled_at = now(), unknown_reason = NULL
          WHERE workspace_id = current_workspace() AND id = $1 AND created_at = $2 AND state = 'unknown'
+           AND NOT EXISTS (SELECT FROM receipts r
+                            WHERE r.workspace_id = current_workspace() AND r.message_id = $1 AND r.due_at IS NOT NULL)
         """)
 
     static let retry = Statement<Int, CampaignID, MessageID?, [String], [Int]?, Int>("SELECT retry_messages($1, $2, $3, $4, $5)")

@@ -12,10 +12,10 @@ enum DeliverySQL {
         SELECT set_workspace($1) IS NULL
         """)
 
-    static let insertReceipt = Statement<Int, SenderID, MessageID?, String, String, Int?, String>(
+    static let insertReceipt = Statement<Int, SenderID, MessageID?, Int?, String, String, Int?, String>(
         """
-        INSERT INTO receipts (workspace_id, sender_id, message_id, sid, status, error_code, body)
-        VALUES (current_workspace(), $1, $2, $3, $4, $5, $6)
+        INSERT INTO receipts (workspace_id, sender_id, message_id, attempt, sid, status, error_code, body)
+        VALUES (current_workspace(), $1, $2, $3, $4, $5, $6, $7)
         """)
 
     static let receiveInbound = Statement<String, SenderID, String, String, String, String, String>(
@@ -36,7 +36,7 @@ enum DeliverySQL {
     static let settle = Statement<SettledReceipt, Int>(
         """
         WITH due AS MATERIALIZED (
-            SELECT r.id, r.received_at, r.message_id, r.sender_id, r.sid, r.status, r.error_code
+            SELECT r.id, r.received_at, r.message_id, r.attempt, r.sender_id, r.sid, r.status, r.error_code
               FROM receipts r
              WHERE r.workspace_id = current_workspace() AND r.due_at <= now()
              ORDER BY r.due_at, r.id LIMIT $1 FOR UPDATE SKIP LOCKED),
@@ -48,7 +48,10 @@ enum DeliverySQL {
               LEFT JOIN LATERAL (SELECT m.id FROM messages m
                                   WHERE a.id IS NULL AND m.workspace_id = current_workspace() AND m.sid = d.sid LIMIT 1) b ON true
              CROSS JOIN LATERAL (SELECT EXISTS (SELECT FROM former_attempts f
-                                                 WHERE f.workspace_id = current_workspace() AND f.sid = d.sid) AS is_former) o),
+                                                 WHERE f.workspace_id = current_workspace() AND f.sid = d.sid)
+                                      OR EXISTS (SELECT FROM former_attempts f
+                                                  WHERE f.workspace_id = current_workspace() AND f.message_id = d.message_id
+                                                    AND f.attempt = d.attempt) AS is_former) o),
         judged AS MATERIALIZED (
             SELECT f.*, CASE WHEN f.is_former THEN 'former_attempt' ELSE v.verdict END AS verdict
               FROM (SELECT array_agg(h.message ORDER BY h.place) AS messages, array_agg(h.sender_id ORDER BY h.place) AS senders,

@@ -110,7 +110,7 @@ final class LookUp {
     private func store(_ told: TwilioMessage, of message: SilentMessage, _ db: Connection) throws -> Int {
         let body = "MessageSid=\(told.sid)&MessageStatus=\(told.status)&Source=look_up"
         let code = told.errorCode.flatMap { Int32(exactly: $0) }.map { Int($0) }
-        return try db.run(DeliverySQL.insertReceipt, message.sender, message.id, told.sid, told.status, code, body)
+        return try db.run(DeliverySQL.insertReceipt, message.sender, message.id, message.attempt, told.sid, told.status, code, body)
     }
 }
 

@@ -14,7 +14,7 @@ func receiveStatus(_ call: Call) throws -> Response {
     // Duplicates are stored too: merging by rank makes them harmless, and looking for them would cost more.
     _ = try call.db.pair(
         DeliverySQL.setWorkspace, (workspace), DeliverySQL.insertReceipt,
-        (sender, form.messageID, sid, status, form["ErrorCode"].flatMap { Int32($0) }.map { Int($0) }, form.body))
+        (sender, form.messageID, form.attempt, sid, status, form["ErrorCode"].flatMap { Int32($0) }.map { Int($0) }, form.body))
     crashPoint("after_receipt")
     return .noContent
 }
@@ -48,12 +48,15 @@ private func bareNumber(_ address: String) -> String {
 struct CallbackForm {
     let body: String
     let messageID: MessageID?
+    /// Which attempt at the message it tells of; nothing in callbacks of what was sent before there was a number in them.
+    let attempt: Int?
     private let pairs: [(name: [UInt8], value: [UInt8])]
 
-    init(_ body: [UInt8], messageID: MessageID?) {
+    init(_ body: [UInt8], messageID: MessageID?, attempt: Int?) {
         // Valid UTF-8 without U+0000, whatever came: it is stored as text.
         self.body = String(decoding: body.contains(0) ? body.filter { $0 != 0 } : body, as: UTF8.self)
         self.messageID = messageID
+        self.attempt = attempt
         pairs = formBytes(body)
     }
 
@@ -86,5 +89,9 @@ private func verified(_ call: Call) throws -> (SenderID, WorkspaceID, CallbackFo
         else { throw refused }
     }
     let form = isPost ? body : Array(call.request.rawQuery.utf8)
-    return (id, sender.workspace, CallbackForm(form, messageID: call.query("m").flatMap { MessageID($0) }))
+    return (
+        id, sender.workspace,
+        CallbackForm(
+            form, messageID: call.query("m").flatMap { MessageID($0) }, attempt: call.query("a").flatMap { Int32($0) }.map { Int($0) })
+    )
 }

@@ -225,9 +225,16 @@ final class SendLoop {
     }
 
     private func finish(_ lane: Lane, _ db: Connection) throws {
-        if try db.run(LedgerSQL.finish, lane.work.campaign) > 0 {
+        if try Self.finish(lane.work.campaign, db) > 0 {
             Log.notice("campaign finished", [("campaign", .string(lane.work.campaign.description))])
         }
+    }
+
+    /// sending → finished, when nothing is left. Somebody may be making ended messages pending again: the row is held first,
+    /// so that the statement that looks is newer than what they did.
+    static func finish(_ campaign: CampaignID, _ db: Connection) throws -> Int {
+        guard try db.first(CampaignSQL.lock, campaign) != nil else { return 0 }
+        return try db.run(LedgerSQL.finish, campaign)
     }
 
     private func suspend(_ lane: Lane, _ reason: String, _ db: Connection) throws {
@@ -287,7 +294,9 @@ final class SendLoop {
         let byID = Dictionary(uniqueKeysWithValues: messages.map { ($0.id, $0) })
         for row in started where row.state == "started" {
             guard let message = byID[row.id] else { continue }
-            guard let route = lane.gate.route, let request = route.request(message, sender: lane.work.sender, providers) else {
+            guard let route = lane.gate.route,
+                let request = route.request(message, attempt: row.attempt, sender: lane.work.sender, providers)
+            else {
                 // The credentials were changed this moment, to some that do not open; the next claim says so.
                 recalls.append((lane.work.workspace, lane.lease, [message]))
                 continue

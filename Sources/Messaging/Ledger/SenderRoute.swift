@@ -38,10 +38,11 @@ enum SenderRoute: Sendable {
     }
 
     /// - Returns: `nil` for a text without what its channel needs.
-    func request(_ message: ReadyMessage, sender: SenderID, _ providers: Providers) -> HTTPRequest? {
+    func request(_ message: ReadyMessage, attempt: Int, sender: SenderID, _ providers: Providers) -> HTTPRequest? {
         switch self {
         case .twilio(let credentials, let origin):
-            let callback = TwilioClient.statusCallback(publicURL: providers.publicURL, sender: sender, message: message.id)
+            let callback = TwilioClient.statusCallback(
+                publicURL: providers.publicURL, sender: sender, message: message.id, attempt: attempt)
             return providers.twilio.createMessage(credentials, from: origin, to: message.to, body: message.text, statusCallback: callback)
         case .sendGrid(let credentials, let origin):
             return message.email.map {

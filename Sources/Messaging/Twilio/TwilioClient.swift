@@ -19,9 +19,9 @@ public struct TwilioClient: Sendable {
     /// tries, and is neither sent nor signed. Source: Twilio's "Webhook connection overrides".
     static let retries = "#rc=3&rp=ct,rt,5xx&rt=4000"
 
-    /// Where Twilio tells what becomes of a message.
-    public static func statusCallback(publicURL: String, sender: SenderID, message: MessageID) -> String {
-        "\(publicURL)/webhooks/twilio/\(sender)/status?m=\(message)\(retries)"
+    /// Where Twilio tells what becomes of an attempt at a message.
+    public static func statusCallback(publicURL: String, sender: SenderID, message: MessageID, attempt: Int) -> String {
+        "\(publicURL)/webhooks/twilio/\(sender)/status?m=\(message)&a=\(attempt)\(retries)"
     }
 
     /// - Parameter statusCallback: our URL, with our message id in its query: a callback settles the message even

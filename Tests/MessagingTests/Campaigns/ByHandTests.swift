@@ -73,8 +73,8 @@ import Vocabulary
             try site.owner.transaction { db in
                 try db.setWorkspace(site.scene.workspace)
                 _ = try site.scene.startAll(db)
-                _ = try db.run(DeliverySQL.insertReceipt, site.scene.sender, ids[1], "SM1", "delivered", nil, "")
-                _ = try db.run(DeliverySQL.insertReceipt, site.scene.sender, ids[1], "SM9", "sent", nil, "")
+                _ = try db.run(DeliverySQL.insertReceipt, site.scene.sender, ids[1], nil, "SM1", "delivered", nil, "")
+                _ = try db.run(DeliverySQL.insertReceipt, site.scene.sender, ids[1], 2, "SM9", "sent", nil, "")
             }
             let worker = try site.database.connect(as: .worker)
             try Settling.round(site.scene.workspace, worker)
@@ -103,6 +103,7 @@ import Vocabulary
         try withEnds { site, ids in
             try finish(site)
             #expect(try site.post(site.campaign + "/retry", ["error_codes": [99_999]]).json["retried"] == 0)
+            #expect(try site.get(site.campaign).json["status"] == "finished")
             #expect(try site.post(site.campaign + "/retry", ["states": ["sent"]]).status == 422)
             let answer = try site.post(site.campaign + "/retry", ["states": ["undelivered"], "error_codes": [30003]])
             #expect(answer.json == ["retried": 1, "has_more": false], "\(answer.text)")
@@ -139,6 +140,60 @@ import Vocabulary
             #expect(answer.json["state"] == "failed" && answer.json["provider_status"] == "declared_unsent", "\(answer.text)")
             // Then it may be tried again.
             #expect(try site.post("/api/messages/\(ids[3])/retry").json["state"] == "pending")
+        }
+    }
+
+    @Test func `what the provider has told already is stronger than what somebody says`() throws {
+        try withEnds { site, ids in
+            try site.owner.transaction { db in
+                try db.setWorkspace(site.scene.workspace)
+                try db.run(DeliverySQL.insertReceipt, site.scene.sender, ids[3], 1, "SM3", "delivered", nil, "")
+            }
+            #expect(try site.post("/api/messages/\(ids[3])/settle", ["outcome": "not_sent"]).code == "provider_has_told")
+        }
+    }
+
+    @Test func `an attempt that was declared unsent and was sent after all is not taken for the next one`() throws {
+        try withEnds { site, ids in
+            #expect(try site.post("/api/messages/\(ids[3])/settle", ["outcome": "not_sent"]).status == 200)
+            #expect(try site.post("/api/messages/\(ids[3])/retry").status == 200)
+            try site.owner.transaction { db in
+                try db.setWorkspace(site.scene.workspace)
+                _ = try site.scene.startAll(db)
+                try db.run(DeliverySQL.insertReceipt, site.scene.sender, ids[3], 1, "SM3", "delivered", nil, "")
+                try db.run(DeliverySQL.insertReceipt, site.scene.sender, ids[3], 2, "SM4", "sent", nil, "")
+            }
+            try Settling.round(site.scene.workspace, try site.database.connect(as: .worker))
+            let message = try site.get("/api/messages/\(ids[3])").json
+            #expect(message["state"] == "sent" && message["sid"] == "SM4", "\(message)")
+        }
+    }
+
+    /// A worker finds nothing left to send and waits for the campaign's row, while somebody makes messages pending.
+    @Test func `a campaign does not finish over messages that are being tried again`() throws {
+        try withEnds { site, ids in
+            _ = try site.post("/api/messages/\(ids[3])/settle", ["outcome": "sent", "sid": "SM7"])
+            let retrying = try site.database.connect()
+            try retrying.execute("BEGIN")
+            try retrying.setWorkspace(site.scene.workspace)
+            _ = try retrying.one(CampaignSQL.lock, site.scene.campaign)
+            #expect(try retrying.one(ByHandSQL.retry, site.scene.campaign, ids[1], ["undelivered"], nil, 1) == 1)
+            let scene = site.scene
+            let database = site.database
+            let owner = site.owner
+            let results: [Int] = try inParallel(2) { thread throws in
+                if thread == 0 {
+                    let db = try database.connect(as: .worker)
+                    return try db.inWorkspace(scene.workspace) { db in try SendLoop.finish(scene.campaign, db) }
+                }
+                try waitUntil("the worker waits") {
+                    try owner.value("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'", as: Int.self) > 0
+                }
+                try retrying.execute("COMMIT")
+                return -1
+            }
+            #expect(results[0] == 0)
+            #expect(try scene.status(owner) == "sending")
         }
     }
 

@@ -191,7 +191,7 @@ func insert(
         try db.setWorkspace(scene.workspace)
         for (message, status) in callbacks {
             try db.run(
-                DeliverySQL.insertReceipt, sender ?? scene.sender, message, sid ?? "SM" + (message?.description ?? "unknown"), status,
+                DeliverySQL.insertReceipt, sender ?? scene.sender, message, nil, sid ?? "SM" + (message?.description ?? "unknown"), status,
                 status == "undelivered" || status == "failed" ? code : nil, "MessageStatus=\(status)")
         }
     }
