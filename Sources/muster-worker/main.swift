@@ -5,4 +5,4 @@ import Messaging
 
 runWorker(
     handlers: importJobs + contactJobs + fieldJobs + segmentJobs + segmentActionJobs + scoreJobs + messagingJobs,
-    loops: sendingLoops + deliveryLoops + lookUpLoops + scheduleLoops + segmentLoops + alertLoops + exportLoops + webhookLoops)
+    loops: sendingLoops + deliveryLoops + lookUpLoops + scheduleLoops + stopRuleLoops + segmentLoops + alertLoops + exportLoops + webhookLoops)

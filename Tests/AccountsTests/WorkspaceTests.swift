@@ -98,6 +98,20 @@ import Vocabulary
         }
     }
 
+    @Test func `stop rules have defaults, and can be taken away one by one`() throws {
+        try withAccounts { site throws in
+            func set(_ rules: JSONValue) throws -> TestAnswer {
+                try site.send("PATCH", "/api/settings", ["stop_rules": rules], as: site.admin)
+            }
+            let before = try site.send("GET", "/api/settings", as: site.viewer).json["stop_rules"]
+            #expect(before?["filtered_rate"]?.real == 0.2 && before?["minimum_messages"] == 50, "\(before?.text ?? "")")
+            let changed = try set(["opt_out_rate": 0.02, "failure_rate": .null]).json["stop_rules"]
+            #expect(changed?["opt_out_rate"]?.real == 0.02 && changed?["failure_rate"] == .null && changed?["filtered_rate"]?.real == 0.2)
+            for wrong: JSONValue in [0, -0.1, 1.01] { #expect(try set(["failure_rate": wrong]).code == "out_of_range", "\(wrong)") }
+            #expect(try set(.null).json["stop_rules"] == before)
+        }
+    }
+
     @Test func `a workspace holds out a share of its contacts, by a salt that a rule can name`() throws {
         try withAccounts { site throws in
             func set(_ holdout: JSONValue) throws -> TestAnswer {

@@ -33,6 +33,7 @@ import Testing
             try db.validate(Holdout.countArms)
             try db.validate(BudgetSQL.touch)
             try db.validate(LedgerSQL.campaign)
+            try db.validate(StopRuleSQL.look)
             try db.validate(PreflightSQL.waterfall)
             try db.validate(PreflightSQL.openRecipients)
             try db.validate(MessageSQL.page)

@@ -35,7 +35,7 @@ final class CampaignHarness: Sendable {
             variables: ["MUSTER_CRASH_AT": crashFile, "MUSTER_LOG_LEVEL": "error"])
         let owner = try database.connect()
         defer { owner.close() }
-        let workspace = try owner.createWorkspace(settings: ["consent_mode": "opt_out"])
+        let workspace = try owner.createWorkspace(settings: ["consent_mode": "opt_out", "stop_rules": ["minimum_messages": 1_000_000]])
         let token = try owner.createAPIKey(in: workspace).token
         let credentials: JSONValue = ["account_sid": .string(Self.account), "auth_token": .string(String(repeating: "5a", count: 16))]
         func made(_ path: String, _ body: JSONValue) throws -> String {

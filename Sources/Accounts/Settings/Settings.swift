@@ -32,7 +32,7 @@ struct SettingsChange: BodyDecodable {
         .optional(
             "postal_address", .nullable(.string(min: 1, max: 500)),
             "Stands at the foot of every e-mail, as the law wants it; without one no campaign by e-mail starts"),
-    ] + WorkspaceHoldout.members + PriceSettings.members
+    ] + WorkspaceHoldout.members + PriceSettings.members + StopRuleSettings.members
     static let schema: Schema = .object(WorkspaceChange.members + stored)
 
     init(_ body: JSONObject) throws {
@@ -41,6 +41,7 @@ struct SettingsChange: BodyDecodable {
         for member in Self.stored { settings[member.name] = body[member.name] }
         if let holdout = try WorkspaceHoldout(body) { settings["holdout"] = holdout.json }
         if let prices = try PriceSettings(body) { settings["prices"] = prices.json }
+        if let rules = try StopRuleSettings(body) { settings["stop_rules"] = rules.json }
         self.settings = settings
         var faults = Faults()
         for name in ["quiet_hours_sms", "quiet_hours_email"] { QuietHours.check(settings[name], "/" + name, &faults) }

@@ -5,15 +5,19 @@ internal import Vocabulary
 
 enum Notice {
     /// In the transaction that paused it. `reason` is what `campaigns.status_reason` says (docs/states.md).
-    static func campaignPaused(_ campaign: CampaignID, _ reason: String, _ db: Connection) throws {
+    static func campaignPaused(_ campaign: CampaignID, _ reason: String, _ db: Connection, because facts: String = "") throws {
         Log.warning("campaign paused", [("campaign", .string(campaign.description)), ("reason", .string(reason))])
-        _ = try db.one(tell, "campaign.paused", campaign, reason, words(reason))
+        _ = try db.one(tell, "campaign.paused", campaign, reason, words(reason, facts))
     }
 
-    private static func words(_ reason: String) -> String {
+    private static func words(_ reason: String, _ facts: String) -> String {
         switch reason {
         case "budget_spent": "A campaign was paused: what it may cost is spent."
         case "price_unknown": "A campaign was paused: a message has no price that its budget could be counted against."
+        case "stop_rule:failure_rate": "A campaign was paused: \(facts) failed."
+        case "stop_rule:filtered_rate": "A campaign was paused: \(facts) were filtered for their text."
+        case "stop_rule:opt_out_rate": "A campaign was paused: for \(facts), people opted out."
+        case "stop_rule:complaint_rate": "A campaign was paused: for \(facts), people complained."
         default: "A campaign was paused: \(reason)."
         }
     }

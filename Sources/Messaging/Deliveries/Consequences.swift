@@ -6,9 +6,6 @@ internal import Vocabulary
 enum Consequences {
     /// Refusals for the sender's set-up after which its campaign pauses: every further message would fail alike.
     static let misconfiguredLimit = 10
-    /// A campaign whose text is filtered pauses from this share on, once as many have been filtered.
-    static let filteredShare = 0.2
-    static let filteredLimit = 20
 
     /// In the transaction of the receipts, and in the order of the addresses, so that two of these never wait for each
     /// other in a circle. Doing it twice changes nothing.
@@ -18,10 +15,8 @@ enum Consequences {
         switch error.errorClass {
         case .optOut: _ = try db.one(DeliverySQL.optOut, failure.channel, failure.address, failure.code)
         case .hard, .soft, .blocked: try hold(failure, error, db)
-        case .content:
-            let share = try db.one(DeliverySQL.failureShare, failure.campaign, codes(.content), failure.startedAt)
-            guard share.failed >= filteredLimit, Double(share.failed) >= filteredShare * Double(share.sent) else { return }
-            try pause(failure.campaign, "content_filtered", db)
+        // How much of a campaign is filtered is for its stop rules.
+        case .content: break
         case .configuration:
             let share = try db.one(DeliverySQL.failureShare, failure.campaign, codes(.configuration), failure.startedAt)
             if share.failed >= misconfiguredLimit { try pause(failure.campaign, "sender_misconfigured", db) }

@@ -37,23 +37,6 @@ import Vocabulary
         }
     }
 
-    @Test func `a campaign whose text is filtered pauses`() throws {
-        try withOwnDatabase { database in
-            let owner = try database.connect()
-            let scene = try Scene(owner, contacts: 60)
-            let messages = try started(scene, database)
-            try insert(
-                messages.prefix(19).map { ($0, "undelivered") } + messages.suffix(30).map { ($0, "delivered") }, code: 30007, scene,
-                database)
-            try settleAll(scene, database)
-            #expect(try scene.status(owner) == "sending")
-            try insert(messages[19...20].map { ($0, "undelivered") }, code: 30007, scene, database)
-            try settleAll(scene, database)
-            #expect(try owner.value("SELECT status || ' ' || status_reason FROM campaigns") == "paused content_filtered")
-            #expect(try suppressions(owner) == [])
-        }
-    }
-
     @Test func `a suspended account stops its sender, unless the sender was changed since`() throws {
         try withOwnDatabase { database in
             let owner = try database.connect()
