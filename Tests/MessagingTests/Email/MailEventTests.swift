@@ -166,7 +166,7 @@ private struct MailSite {
 
     func event(_ name: String, _ index: Int, _ more: JSONObject = [:]) -> JSONValue {
         var event: JSONObject = [
-            "event": .string(name), "email": .string("p\(index + 1)@example.com"), "timestamp": 1_795_231_790,
+            "event": .string(name), "email": .string("p\(index + 1)@example.com"), "timestamp": 1_900_000_000,
             "sg_event_id": .string("\(name)-\(index)-\(more["sg_machine_open"] == nil ? "" : "machine")"),
             "sg_message_id": .string("sid-\(index).recvd-x-1"), "muster_message_id": .string("\(messages[index])"),
             "muster_sender_id": .string("\(site.scene.sender)"),
@@ -219,7 +219,7 @@ private struct MailSite {
             ])
         guard isTold else { return }
         let event: JSONValue = [
-            "event": "bounce", "type": "blocked", "status": "4.2.2", "email": "p1@example.com", "timestamp": 1_795_231_790,
+            "event": "bounce", "type": "blocked", "status": "4.2.2", "email": "p1@example.com", "timestamp": 1_900_000_000,
             "sg_event_id": .string("old-\(days)"), "sg_message_id": .string("old-\(days)"), "muster_message_id": .string("\(id)"),
         ]
         #expect(try tell([event]) == 204)
