@@ -19,9 +19,15 @@ enum CampaignSQL {
            FROM campaign_stats s WHERE s.workspace_id = current_workspace() AND s.campaign_id = c.id)
         """
 
-    static let item = """
+    static let item = shown(html: "'html', c.html,")
+    /// Of a list, which would be large with all of its HTML.
+    private static let listed = shown(html: "")
+
+    private static func shown(html: String) -> String {
+        """
         json_build_object('id', c.id, 'name', c.name, 'channel', c.channel, 'segment_id', c.segment_id,
-            'sender_id', c.sender_id, 'subject', c.subject, 'preheader', c.preheader, 'body', c.body, 'html', c.html, 'status', c.status, 'status_reason', c.status_reason,
+            'sender_id', c.sender_id, 'subject', c.subject, 'preheader', c.preheader, 'body', c.body, \(html)
+            'status', c.status, 'status_reason', c.status_reason,
             'goal_event', c.goal_event, 'attribution_window_seconds', c.attribution_window_seconds,
             'tags', c.tags, 'ignores_caps', c.ignores_caps,
             'respects_quiet_hours', c.respects_quiet_hours, 'send_until', rfc3339(c.send_until),
@@ -31,12 +37,13 @@ enum CampaignSQL {
             'cancelled_at', rfc3339(c.cancelled_at), \(CampaignPlan.item), 'counts', \(counts), 'created_at', rfc3339(c.created_at),
             'updated_at', rfc3339(c.updated_at), 'version', c.version)::text AS item
         """
+    }
 
     private static let columns = "id, status, channel, segment_id, sender_id, body, version, start_requested_at, send_until"
 
     static let page = Statement<PageRow, TimestampText, CampaignID, Int>(
         """
-        SELECT \(item), c.created_at::text, c.id::text
+        SELECT \(listed), c.created_at::text, c.id::text
           FROM campaigns c
          WHERE c.workspace_id = current_workspace() AND (c.created_at, c.id) < ($1::timestamptz, $2)
          ORDER BY c.created_at DESC, c.id DESC
@@ -45,7 +52,7 @@ enum CampaignSQL {
 
     static let pageInStatus = Statement<PageRow, TimestampText, CampaignID, Int, String>(
         """
-        SELECT \(item), c.created_at::text, c.id::text
+        SELECT \(listed), c.created_at::text, c.id::text
           FROM campaigns c
          WHERE c.workspace_id = current_workspace() AND c.status = $4 AND (c.created_at, c.id) < ($1::timestamptz, $2)
          ORDER BY c.created_at DESC, c.id DESC
