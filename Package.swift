@@ -43,7 +43,7 @@ let package = Package(
         .target(name: "JSON", dependencies: ["CJansson", "Vocabulary"]),
         .target(name: "PostgreSQL", dependencies: ["CPostgreSQL", "JSON", "Secrets", "Vocabulary"]),
         .target(name: "Secrets", dependencies: ["CSodium", crypto]),
-        .target(name: "HTTPClient", dependencies: ["CCurl"]),
+        .target(name: "HTTPClient", dependencies: ["CCurl", "Vocabulary"]),
 
         // What every feature needs, learned once.
         .target(name: "Runtime", dependencies: ["JSON", "Secrets", "Vocabulary"]),

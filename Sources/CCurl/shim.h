@@ -19,6 +19,12 @@ static inline CURLcode muster_curl_set_prerequest(CURL *handle, muster_curl_prer
     curl_easy_setopt(handle, CURLOPT_PREREQDATA, data);
     return curl_easy_setopt(handle, CURLOPT_PREREQFUNCTION, function);
 }
+typedef int (*muster_curl_debug)(CURL *, curl_infotype, char *, size_t, void *);
+static inline CURLcode muster_curl_set_debug(CURL *handle, muster_curl_debug function, void *data) {
+    curl_easy_setopt(handle, CURLOPT_VERBOSE, 1L);
+    curl_easy_setopt(handle, CURLOPT_DEBUGDATA, data);
+    return curl_easy_setopt(handle, CURLOPT_DEBUGFUNCTION, function);
+}
 typedef curl_socket_t (*muster_curl_open_socket)(void *, curlsocktype, struct curl_sockaddr *);
 static inline CURLcode muster_curl_set_open_socket(CURL *handle, muster_curl_open_socket function, void *data) {
     curl_easy_setopt(handle, CURLOPT_OPENSOCKETDATA, data);
@@ -36,3 +42,4 @@ static inline CURLMcode muster_curl_multi_set_long(CURLM *handle, CURLMoption op
 static inline CURLcode muster_curl_message_result(CURLMsg *message) { return message->data.result; }
 // A cast macro, which the importer does not read.
 static const long musterCurlAuthBasic = (long)CURLAUTH_BASIC;
+static const long musterCurlUseTLS = (long)CURLUSESSL_ALL;

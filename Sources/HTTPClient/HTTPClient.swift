@@ -1,4 +1,4 @@
-// HTTP through libcurl: one request at a time, or many at once on one thread. Connections are kept.
+// HTTP, and mail, through libcurl: one request at a time, or many at once on one thread. Connections are kept.
 internal import CCurl
 internal import Glibc
 
@@ -23,6 +23,8 @@ public final class HTTPMultiClient {
     private var running: [OpaquePointer: (transfer: Transfer, tag: Int)] = [:]
     /// Outcomes that needed no connection.
     private var refused: [(tag: Int, outcome: Result<HTTPResponse, HTTPFailure>)] = []
+    /// From the first mail on.
+    private var mails: MailThreads?
 
     /// - Parameter connections: how many are kept, at most.
     public init(connections: Int, limits: HTTPLimits = HTTPLimits()) {
@@ -35,6 +37,7 @@ public final class HTTPMultiClient {
     }
 
     deinit {
+        mails?.end()
         for (handle, _) in running { curl_multi_remove_handle(raw, UnsafeMutableRawPointer(handle)) }
         running.removeAll()
         curl_multi_cleanup(raw)
@@ -43,7 +46,7 @@ public final class HTTPMultiClient {
     private var raw: UnsafeMutableRawPointer { UnsafeMutableRawPointer(multi) }
 
     /// Requests under way.
-    public var inFlight: Int { running.count + refused.count }
+    public var inFlight: Int { running.count + refused.count + (mails?.inFlight ?? 0) }
 
     /// Begins a request. Its tag comes back with its outcome.
     public func submit(_ request: HTTPRequest, tag: Int) {
@@ -56,11 +59,21 @@ public final class HTTPMultiClient {
         curl_multi_perform(raw, &count)
     }
 
+    /// Begins to hand over a mail, over a kept connection to its server where there is one.
+    public func submit(_ mail: MailRequest, tag: Int) {
+        if let refusal = mail.refusal { return refused.append((tag, .failure(refusal))) }
+        // The one thing of a multi handle that other threads may touch.
+        nonisolated(unsafe) let multi = raw
+        let mails = mails ?? MailThreads(limits) { _ = curl_multi_wakeup(multi) }
+        self.mails = mails
+        mails.submit(mail, tag: tag)
+    }
+
     /// Outcomes that have come in; waits for the first up to the time-out while anything is under way.
     public func wait(timeoutMilliseconds: Int) -> [(tag: Int, outcome: Result<HTTPResponse, HTTPFailure>)] {
         var done = collect()
         let deadline = milliseconds() + timeoutMilliseconds
-        while done.isEmpty, !running.isEmpty {
+        while done.isEmpty, !running.isEmpty || (mails?.inFlight ?? 0) > 0 {
             let left = deadline - milliseconds()
             guard left > 0 else { break }
             curl_multi_poll(raw, nil, 0, Int32(left), nil)
@@ -72,7 +85,7 @@ public final class HTTPMultiClient {
     private func collect() -> [(tag: Int, outcome: Result<HTTPResponse, HTTPFailure>)] {
         var count: Int32 = 0
         curl_multi_perform(raw, &count)
-        var done = refused
+        var done = refused + (mails?.collect() ?? [])
         refused.removeAll()
         var left: Int32 = 0
         while let message = curl_multi_info_read(raw, &left) {

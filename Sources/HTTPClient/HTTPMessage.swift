@@ -36,6 +36,8 @@ public struct HTTPResponse: Sendable {
     public let status: Int
     public let headers: [(name: String, value: String)]
     public let body: [UInt8]
+    /// Of mail: what the reply was to. Then `status` is the reply's code, and `body` its lines.
+    public var mailPhase: MailPhase?
     public func header(_ name: String) -> String? {
         headers.first { $0.name.lowercased() == name.lowercased() }?.value
     }

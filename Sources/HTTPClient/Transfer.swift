@@ -9,6 +9,8 @@ let curlIsReady: Bool = curl_global_init(Int(CURL_GLOBAL_DEFAULT)) == CURLE_OK
 public struct HTTPLimits: Sendable {
     public var connectSeconds = 5.0
     public var totalSeconds = 10.0
+    /// Of mail: a server may look at it for long before it says that it has it, and losing that answer is worse than waiting.
+    public var mailSeconds = 45.0
     public var responseBytes = 1_048_576
     /// A longer answer counts, cut off; otherwise it is refused.
     public var cutsOff = false
@@ -42,6 +44,9 @@ final class Transfer {
     /// How often libcurl was about to send the request: more than once when a kept connection turned out dead.
     private var beginnings = 0
     private var mayRepeat = false
+    /// Of a transfer of mail.
+    private var mail: MailConversation?
+    private var recipients: UnsafeMutablePointer<curl_slist>?
 
     init(_ limits: HTTPLimits) {
         precondition(curlIsReady, "libcurl cannot start")
@@ -52,6 +57,7 @@ final class Transfer {
 
     deinit {
         curl_slist_free_all(headerList)
+        curl_slist_free_all(recipients)
         curl_easy_cleanup(raw)
     }
 
@@ -60,6 +66,7 @@ final class Transfer {
     /// Makes the handle ready for a request.
     func prepare(_ request: HTTPRequest) {
         curl_easy_reset(raw)
+        mail = nil
         body.removeAll(keepingCapacity: true)
         headers.removeAll(keepingCapacity: true)
         headerBytes = 0
@@ -132,6 +139,92 @@ final class Transfer {
             }, me)
     }
 
+    /// Makes the handle ready for a mail.
+    func prepare(_ request: MailRequest) {
+        curl_easy_reset(raw)
+        mail = MailConversation(total: request.message.count)
+        curl_slist_free_all(recipients)
+        recipients = curl_slist_append(nil, "<\(request.to)>")
+        sent = request.message
+        set(CURLOPT_URL, request.url)
+        set(CURLOPT_PROTOCOLS_STR, "smtp,smtps")
+        set(CURLOPT_NOPROXY, "*")
+        set(CURLOPT_NOSIGNAL, 1)
+        set(CURLOPT_CONNECTTIMEOUT_MS, Int(limits.connectSeconds * 1000))
+        set(CURLOPT_TIMEOUT_MS, Int(limits.mailSeconds * 1000))
+        // Leaving a server that does not answer to QUIT holds up everybody on this thread.
+        set(CURLOPT_SERVER_RESPONSE_TIMEOUT, max(1, Int(limits.mailSeconds)))
+        set(CURLOPT_SASL_IR, 1)
+        if request.requiresTLS { set(CURLOPT_USE_SSL, musterCurlUseTLS) }
+        if let user = request.user {
+            set(CURLOPT_USERNAME, user)
+            set(CURLOPT_PASSWORD, request.password ?? "")
+        }
+        set(CURLOPT_MAIL_FROM, "<\(request.from)>")
+        _ = muster_curl_set_pointer(raw, CURLOPT_MAIL_RCPT, recipients)
+        set(CURLOPT_UPLOAD, 1)
+        set(CURLOPT_INFILESIZE_LARGE, sent.count)
+        let me = Unmanaged.passUnretained(self).toOpaque()
+        _ = muster_curl_set_pointer(raw, CURLOPT_READDATA, me)
+        _ = muster_curl_set_write(raw, CURLOPT_READFUNCTION) { bytes, size, count, transfer in
+            Unmanaged<Transfer>.fromOpaque(transfer!).takeUnretainedValue().give(bytes!, size * count)
+        }
+        _ = muster_curl_set_pointer(raw, CURLOPT_HEADERDATA, me)
+        _ = muster_curl_set_write(raw, CURLOPT_HEADERFUNCTION) { bytes, size, count, transfer in
+            let line = UnsafeRawBufferPointer(start: bytes, count: size * count)
+            Unmanaged<Transfer>.fromOpaque(transfer!).takeUnretainedValue().mail?.hear(line)
+            return size * count
+        }
+        _ = muster_curl_set_debug(
+            raw,
+            { _, kind, bytes, count, transfer in
+                let transfer = Unmanaged<Transfer>.fromOpaque(transfer!).takeUnretainedValue()
+                if kind == CURLINFO_HEADER_OUT { transfer.mail?.say(UnsafeRawBufferPointer(start: bytes, count: count)) }
+                if kind == CURLINFO_DATA_OUT { transfer.mail?.left += count }
+                return 0
+            }, me)
+        if !request.allowsPrivateAddress {
+            _ = muster_curl_set_open_socket(
+                raw,
+                { transfer, _, address in
+                    guard let address, let offset = MemoryLayout<curl_sockaddr>.offset(of: \.addr) else { return CURL_SOCKET_BAD }
+                    let target = UnsafeRawPointer(address).advanced(by: offset).assumingMemoryBound(to: sockaddr.self)
+                    guard isPublic(target) else {
+                        Unmanaged<Transfer>.fromOpaque(transfer!).takeUnretainedValue().mail?.isAddressRefused = true
+                        return CURL_SOCKET_BAD
+                    }
+                    return socket(address.pointee.family, address.pointee.socktype | Int32(SOCK_CLOEXEC.rawValue), address.pointee.protocol)
+                }, me)
+        }
+    }
+
+    /// The next piece of a mail.
+    private func give(_ bytes: UnsafeMutablePointer<CChar>, _ most: Int) -> Int {
+        guard let taken = mail?.taken else { return 0 }
+        let count = min(most, sent.count - taken)
+        sent.withUnsafeBytes {
+            UnsafeMutableRawBufferPointer(start: bytes, count: most).copyMemory(
+                from: UnsafeRawBufferPointer(rebasing: $0[taken..<taken + count]))
+        }
+        mail?.taken += count
+        return count
+    }
+
+    /// What came of a mail. A server that has not been told the end of the message has not taken it.
+    private func outcome(_ mail: MailConversation, _ code: CURLcode) -> Result<HTTPResponse, HTTPFailure> {
+        func answer(_ status: Int, _ phase: MailPhase) -> Result<HTTPResponse, HTTPFailure> {
+            var response = HTTPResponse(status: status, body: mail.reply)
+            response.mailPhase = phase
+            return .success(response)
+        }
+        if code == CURLE_OK { return answer(mail.code, .message) }
+        if mail.isAddressRefused { return answer(550, .refused) }
+        if code == CURLE_USE_SSL_FAILED { return answer(530, .refused) }
+        if mail.code >= 400 { return answer(mail.code, mail.phase) }
+        if code == CURLE_LOGIN_DENIED { return answer(535, .refused) }
+        return .failure(HTTPFailure(mail.isWhole ? .unknown : .notSent, String(cString: curl_easy_strerror(code))))
+    }
+
     /// Asked when a connection stands and the request is about to leave.
     ///
     /// libcurl sends a request again by itself, a POST too, when a kept connection ends without an answer. The other
@@ -188,6 +281,7 @@ final class Transfer {
 
     /// What came of it.
     func outcome(_ code: CURLcode) -> Result<HTTPResponse, HTTPFailure> {
+        if let mail { return outcome(mail, code) }
         if code == CURLE_OK || isCutOff {
             var status = 0
             _ = muster_curl_get_long(raw, CURLINFO_RESPONSE_CODE, &status)

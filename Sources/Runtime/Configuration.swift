@@ -32,6 +32,8 @@ public struct Configuration: Sendable {
     public var logLevel: LogLevel
     public var twilioURL: String
     public var sendGridURL: String
+    /// Names and addresses in lower case.
+    public var smtpPrivateHosts: Set<String>
     public var allowsSignUp: Bool
     /// The folder of the migrations.
     public var migrations: String
@@ -86,6 +88,11 @@ public struct Configuration: Sendable {
             name: "MUSTER_SENDGRID_URL", standard: "https://api.sendgrid.com", expected: "http(s)://host[:port][/path]",
             purpose: "Where SendGrid's API is: https://api.eu.sendgrid.com for accounts in the EU; the sandbox in development"
         ) { $0.hasPrefix("http://") || $0.hasPrefix("https://") },
+        Variable(
+            name: "MUSTER_SMTP_PRIVATE_HOSTS", standard: "", expected: "names or addresses of hosts, separated by commas",
+            purpose:
+                "Relays in your own network that senders may name; mail leaves for no other private address, and only to these without TLS"
+        ) { _ in true },
         Variable(
             name: "MUSTER_SIGN_UP", standard: "open", expected: "open or closed", purpose: "Whether strangers may sign up"
         ) { $0 == "open" || $0 == "closed" },
@@ -151,6 +158,7 @@ public struct Configuration: Sendable {
             threads: Int(values["MUSTER_THREADS"]!)!, workerThreads: Int(values["MUSTER_WORKER_THREADS"]!)!,
             logLevel: LogLevel(name: values["MUSTER_LOG_LEVEL"]!)!, twilioURL: values["MUSTER_TWILIO_URL"]!,
             sendGridURL: values["MUSTER_SENDGRID_URL"]!,
+            smtpPrivateHosts: Set(values["MUSTER_SMTP_PRIVATE_HOSTS"]!.lowercased().split { $0 == "," || $0 == " " }.map(String.init)),
             allowsSignUp: values["MUSTER_SIGN_UP"]! == "open",
             migrations: values["MUSTER_MIGRATIONS"]!, sockets: values["MUSTER_SOCKETS"]!,
             exports: values["MUSTER_EXPORTS"]!,

@@ -21,6 +21,7 @@ let sandboxRoutes: [Route] = [
     .post(
         "/sandbox/mail-keys", registerMailKey, needs: .anyone, limit: .unlimited, body: MailKeyBody.schema,
         "Make a key of SendGrid's known, and where its signed events go; answers with what verifies them"),
+    .post("/sandbox/mail-server", openMailServer, needs: .anyone, limit: .unlimited, "An SMTP relay; answers with its port of loopback"),
     .post(
         "/sandbox/mail-events", playMailEvent, needs: .anyone, limit: .unlimited, body: MailEventBody.schema,
         "Something happens to the last mail to an address: open, click, spamreport, unsubscribe, bounce …"),

@@ -1,4 +1,4 @@
-// Plays Twilio and SendGrid, behind the same nginx, for the demonstration and the tests.
+// Plays Twilio, SendGrid and an SMTP relay, behind the same nginx, for the demonstration and the tests.
 import Web
 
 serve("sandbox", sandboxRoutes)

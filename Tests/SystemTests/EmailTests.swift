@@ -37,7 +37,7 @@ import Vocabulary
             let listed = try mail.get(campaign + "/messages").json["items"]?.array ?? []
             let shown = try mail.get("/api/messages/" + (listed.first?["id"]?.string ?? "")).json
             #expect(shown["subject"]?.string?.hasPrefix("For P") == true && shown["parts"] == 1, "\(shown.text)")
-            #expect(shown["body"]?.string?.contains("Main Street") == true)
+            #expect(shown["body"]?.string?.hasSuffix("1 Main Street\nUnsubscribe: \(mail.server.url)/u/…\n") == true, "\(shown.text)")
             #expect(shown["explanation"] == "The recipient's server took it.")
         }
     }
@@ -80,6 +80,57 @@ import Vocabulary
             let counts = try mail.get(campaign).json["counts"]
             #expect(counts?["unknown"]?.integer == 10 - taken.count && taken.count < 10, "\(counts?.text ?? "")")
             #expect(try mail.owner.value("SELECT count(*) FROM look_ups", as: Int.self) == 0)
+        }
+    }
+
+    @Test func `a campaign goes out through a relay, each mail whole and once`() throws {
+        try withMail(recipients: 40, isRelay: true) { mail throws in
+            let campaign = try mail.draft()
+            try mail.run(campaign, waitsForEvents: false)
+            let taken = try mail.ledger()
+            #expect(taken.count == 40 && Set(taken.compactMap { $0["to"]?.string }).count == 40)
+            let message = try #require(taken.first { $0["to"] == "p7@example.com" })
+            #expect(message["subject"] == "For P7" && message["from"] == "team@shop.example")
+            #expect(message["headers"]?["From"] == "Shop <team@shop.example>" && message["headers"]?["To"] == "<p7@example.com>")
+            #expect(message["headers"]?["List-Unsubscribe"]?.string?.hasPrefix("<\(mail.server.url)/u/") == true, "\(message.text)")
+            let rows: [String] = try mail.owner.dynamic("SELECT DISTINCT state || ' ' || provider_status FROM messages", [])
+            #expect(rows == ["sent sent"])
+            // What is reported on it is known by the name that it has there.
+            let id = message["headers"]?["Message-ID"]?.string ?? ""
+            let sid: String = try mail.owner.value("SELECT sid FROM messages WHERE to_address = 'p7@example.com'")
+            #expect(id == "<\(sid)>" && sid.hasSuffix("@shop.example"))
+        }
+    }
+
+    @Test func `a relay that refuses suppresses who does not exist, and one that is lost is not asked twice`() throws {
+        try withMail(recipients: 30, isRelay: true) { mail throws in
+            try mail.play(["reject": 0.2, "blocked": 0.2, "reset": 0.2, "too_many": 0.1])
+            let campaign = try mail.draft()
+            try mail.run(campaign, waitsForEvents: false)
+            let states: [String] = try mail.owner.dynamic(
+                "SELECT DISTINCT state || coalesce(' ' || error_code::text, '') FROM messages ORDER BY 1", [])
+            #expect(states == ["failed 50101", "failed 50202", "sent", "unknown"])
+            let taken = try mail.ledger().compactMap { $0["to"]?.string }
+            #expect(taken.count == Set(taken).count)
+            let expected: [String] = try mail.owner.dynamic("SELECT to_address FROM messages WHERE state IN ('sent', 'unknown')", [])
+            #expect(Set(taken) == Set(expected))
+            let held: [String] = try mail.owner.dynamic(
+                "SELECT address FROM suppressions WHERE reason = 'bounce' AND channel = 'email'", [])
+            let refused: [String] = try mail.owner.dynamic("SELECT to_address FROM messages WHERE error_code = 50101", [])
+            #expect(Set(held) == Set(refused) && !held.isEmpty)
+            #expect(try mail.owner.value("SELECT count(*) FROM look_ups", as: Int.self) == 0)
+        }
+    }
+
+    @Test func `a relay without TLS is the operator's to name`() throws {
+        try withMail(recipients: 1) { mail throws in
+            let refused = try mail.post(
+                "/api/senders",
+                [
+                    "name": "Relay", "channel": "email", "provider": "smtp", "from_email": "team@shop.example", "rate_parts_per_second": 1,
+                    "credentials": ["host": "mail.internal", "security": "none"],
+                ])
+            #expect(refused.status == 422 && refused.code == "insecure_relay", "\(refused.text)")
         }
     }
 
@@ -128,28 +179,36 @@ private struct MailServer {
     }
 
     /// To its end.
-    func run(_ campaign: String) throws {
+    func run(_ campaign: String, waitsForEvents: Bool = true) throws {
         #expect(try post(campaign + "/start").status == 200)
         try waitUntil("it has finished", seconds: 40) { try get(campaign).json["status"] == "finished" }
-        try waitUntil("events have come", seconds: 40) {
-            try owner.value("SELECT count(*) = 0 FROM messages WHERE state = 'sent'")
-                && owner.value("SELECT count(*) = 0 FROM receipts WHERE due_at IS NOT NULL")
+        if waitsForEvents {
+            try waitUntil("events have come", seconds: 40) {
+                try owner.value("SELECT count(*) = 0 FROM messages WHERE state = 'sent'")
+                    && owner.value("SELECT count(*) = 0 FROM receipts WHERE due_at IS NOT NULL")
+            }
         }
     }
 }
 
-private func withMail(recipients: Int, _ body: (MailServer) throws -> Void) throws {
+/// - Parameter isRelay: over SMTP.
+private func withMail(recipients: Int, isRelay: Bool = false, _ body: (MailServer) throws -> Void) throws {
     try withServer([.campaigns, .webhooks, .worker, .sandbox]) { server throws in
         let owner = try server.database.connect()
         let workspace = try owner.createWorkspace(settings: ["consent_mode": "opt_out", "postal_address": "Shop\n1 Main Street"])
         let token = try owner.createAPIKey(in: workspace).token
         var key: JSONObject = ["api_key": "SG.of-a-test"]
         let verifying = try server.send("POST", "/sandbox/mail-keys", json: .object(key)).json["public_key"]
+        var credentials: JSONValue = ["api_key": "SG.of-a-test", "webhook_public_key": verifying ?? .null]
+        if isRelay {
+            let port = try server.send("POST", "/sandbox/mail-server", json: [:]).json["port"]
+            credentials = ["host": "127.0.0.1", "port": port ?? .null, "security": "none", "username": "me", "password": "SG.secret"]
+        }
         let made = try server.send(
             "POST", "/api/senders", token: token,
             json: [
-                "name": "Mail", "channel": "email", "provider": "sendgrid", "from_email": "team@shop.example", "from_name": "Shop",
-                "rate_parts_per_second": 200, "credentials": ["api_key": "SG.of-a-test", "webhook_public_key": verifying ?? .null],
+                "name": "Mail", "channel": "email", "provider": isRelay ? "smtp" : "sendgrid", "from_email": "team@shop.example",
+                "from_name": "Shop", "rate_parts_per_second": 200, "credentials": credentials,
             ])
         let sender = try #require(made.json["id"]?.string, "\(made.text)")
         #expect(!made.text.contains("SG."))

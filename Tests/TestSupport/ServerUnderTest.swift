@@ -38,7 +38,7 @@ public final class ServerUnderTest: Sendable {
         let environment = [
             "PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "MUSTER_PUBLIC_URL": url, "MUSTER_LOG_LEVEL": "notice",
             "MUSTER_SEALING_KEY_FILE": folder + "/sealing-key", "MUSTER_TWILIO_URL": url + "/sandbox",
-            "MUSTER_SENDGRID_URL": url + "/sandbox",
+            "MUSTER_SENDGRID_URL": url + "/sandbox", "MUSTER_SMTP_PRIVATE_HOSTS": "127.0.0.1",
             "MUSTER_EXPORTS": folder + "/nginx/exports",
         ].merging(variables) { $1 }
         try write(base64Encode(Random.bytes(32)), to: folder + "/sealing-key")

@@ -207,8 +207,10 @@ final class SendLoop {
             let url = "\(configuration.publicURL)/u/\(token.text(key: configuration.sealingKey))"
             let email = template?.render(message.contact ?? [:], unsubscribeURL: url)
             if let email, email.refusal == nil {
+                // Whoever reads the ledger later must not be able to leave in somebody's name.
+                let kept = email.text.replacing(url, with: "\(configuration.publicURL)/u/…")
                 ready.append(
-                    ReadyMessage(id: message.id, createdAt: message.createdAt, to: message.to, text: email.text, parts: 1, email: email))
+                    ReadyMessage(id: message.id, createdAt: message.createdAt, to: message.to, text: kept, parts: 1, email: email))
             } else {
                 dropped.append((message, email?.refusal ?? "template_failed"))
             }
@@ -245,7 +247,9 @@ final class SendLoop {
     // MARK: Start
 
     private func start(_ lane: Lane, _ now: Instant) throws -> Bool {
-        let wanted = Array(lane.ready.prefix(min(room, turns.share(of: lane, among: lanes))))
+        let most = min(room, turns.share(of: lane, among: lanes), (lane.gate.route?.mostAtOnce ?? 1) - lane.inFlight)
+        let wanted = Array(lane.ready.prefix(max(0, most)))
+        if wanted.isEmpty { return false }
         var started: [StartedMessage] = []
         var granted = 0
         var waitSeconds = 0.0
@@ -306,7 +310,10 @@ final class SendLoop {
                 message: message.id, createdAt: message.createdAt, number: row.attempt, to: message.to,
                 senderVersion: lane.gate.version, route: route, lane: lane)
             lane.inFlight += 1
-            http.submit(request, tag: nextTag)
+            switch request {
+            case .http(let request): http.submit(request, tag: nextTag)
+            case .mail(let mail): http.submit(mail, tag: nextTag)
+            }
         }
         crashPoint("after_submit")
     }
@@ -319,7 +326,7 @@ final class SendLoop {
         for (tag, result) in http.wait(timeoutMilliseconds: waitMilliseconds) {
             guard let attempt = attempts.removeValue(forKey: tag) else { continue }
             attempt.lane.inFlight -= 1
-            settlement.add(attempt, attempt.route.classify(result, providers), now: now)
+            settlement.add(attempt, attempt.route.classify(result, of: attempt, providers), now: now)
         }
         if !settlement.isEmpty { crashPoint("after_answer") }
     }

@@ -8,6 +8,8 @@ public enum SendOutcome: Sendable, Hashable {
     case rejected(code: Int, class: ErrorClass)
     /// Provably not processed: no connection, or turned away for load. Safe to try again.
     case retryLater(afterSeconds: Double?)
+    /// The same for this message alone: its recipient's server puts it off. Others need not wait.
+    case deferred(afterSeconds: Double)
     /// The request left and its answer is lost or says nothing. Never sent again by guessing.
     case unknown(reason: String)
     /// The credentials are not accepted: nothing of this sender will be.

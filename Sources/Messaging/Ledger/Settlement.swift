@@ -36,6 +36,7 @@ struct Settlement {
             lane.gate.succeeded()
             lane.misconfigured = 0
         case .retryLater(let seconds): wait = lane.gate.pause(seconds: seconds, now: now)
+        case .deferred(let seconds): wait = seconds
         case .rejected(_, .transient): wait = lane.gate.pause(seconds: nil, now: now)
         case .rejected(_, .configuration): lane.misconfigured += 1
         case .rejected, .unknown, .authenticationFailed: break
@@ -95,7 +96,7 @@ struct Settlement {
             switch entry.outcome {
             case .sent(let id, let first, let counted): (state, sid, status, count) = ("sent", id, first, counted)
             // The account or the connection is at fault, not the message: it waits.
-            case .rejected(_, .account), .rejected(_, .transient), .retryLater, .authenticationFailed: break
+            case .rejected(_, .account), .rejected(_, .transient), .retryLater, .deferred, .authenticationFailed: break
             case .rejected(let number, _): (state, code) = ("failed", number)
             case .unknown(let why): (state, reason) = ("unknown", why)
             }

@@ -1,5 +1,6 @@
 // What a sender of mail is told besides its credentials, and those of providers of mail as they come in.
 internal import JSON
+internal import Runtime
 internal import Secrets
 internal import Vocabulary
 
@@ -87,6 +88,18 @@ extension ProviderCredentials {
                     security: object.optionalString("security").flatMap(SMTPCredentials.Security.init) ?? .startTLS, username: username,
                     password: password))
         }
+    }
+}
+
+extension ProviderCredentials {
+    /// - Throws: a fault for a relay that would get passwords and mail in the clear, unless the operator named it.
+    func check(_ configuration: Configuration) throws {
+        guard case .smtp(let relay) = self, relay.security == .none, !configuration.smtpPrivateHosts.contains(relay.host.lowercased())
+        else {
+            return
+        }
+        throw Fault(
+            pointer: "/credentials/security", code: "insecure_relay", detail: "Without TLS only hosts that the operator named may be used.")
     }
 }
 

@@ -13,6 +13,7 @@ func listSenders(_ call: Call) throws -> Response {
 
 func createSender(_ call: Call) throws -> Response {
     let draft = try call.body(SenderDraft.self)
+    try draft.credentials.check(call.configuration)
     let id = SenderID.new()
     return try call.transaction { db in
         let sealed = draft.credentials.sealed(
@@ -43,6 +44,7 @@ func changeSender(_ call: Call) throws -> Response {
         let sender = try db.one(SenderSQL.lock, id)
         try call.checkIfMatch(sender.version)
         let credentials = try change.credentials(for: sender.provider)
+        try credentials?.check(call.configuration)
         let sealed = credentials?.sealed(with: call.configuration.sealingKey, workspace: call.actor.workspace, sender: id)
         if sender.provider != "twilio" {
             try db.run(EmailSQL.changeOrigin, id, change.mail.address, change.mail.name, change.mail.replyTo)

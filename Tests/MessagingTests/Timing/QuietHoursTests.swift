@@ -57,7 +57,7 @@ extension Scene {
             _ = try db.transaction { db in
                 try db.setWorkspace(scene.workspace)
                 return try db.one(
-                    CampaignSQL.insertTest, MessageID.new(), scene.campaign, nil, scene.sender, .sms, E164("+12025559999")!, text, 1)
+                    CampaignSQL.insertTest, MessageID.new(), scene.campaign, nil, scene.sender, .sms, "+12025559999", text, 1)
             }
             try scene.freeze(db)
             try scene.work(db)
