@@ -38,14 +38,10 @@ enum Consequences {
         _ = try db.one(LedgerSQL.suppress, failure.channel, failure.address, error.errorClass == .hard ? "invalid" : "bounce")
     }
 
-    /// Whoever does not exist was suppressed when the provider told; what comes back for other reasons is counted, and what
-    /// is refused for its content may be so for all.
+    /// Whoever does not exist was suppressed when the provider told; what comes back for other reasons is counted. How much
+    /// is refused for its content is for the stop rules.
     private static func drawMail(from failure: SettledReceipt.Failure, _ db: Connection) throws {
         try holdMail(to: failure.address, db)
-        guard EmailError.of(failure.code).errorClass == .content else { return }
-        let share = try db.one(EmailSQL.refusedShare, failure.campaign, failure.startedAt)
-        guard share.failed >= filteredLimit, Double(share.failed) >= filteredShare * Double(share.sent) else { return }
-        try pause(failure.campaign, "content_filtered", db)
     }
 
     /// No more mail to an address from which it came back so often.

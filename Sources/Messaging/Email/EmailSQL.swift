@@ -59,19 +59,6 @@ enum EmailSQL {
            AND m.state IN ('failed', 'undelivered') AND m.settled_at > now() - make_interval(days => $2)
         """)
 
-    /// How many mails of a campaign were refused for their content (RFC 3463: X.6.X and X.7.X), and how many were sent, as
-    /// `DeliverySQL.failureShare` counts.
-    static let refusedShare = Statement<FailureShare, CampaignID, Instant>(
-        """
-        SELECT coalesce(sum(s.messages) FILTER (WHERE s.measure IN ('failed', 'undelivered') AND s.reason ~ '^[45]0[67][0-9]{2}$'), 0)::bigint
-                   AS failed,
-               coalesce(sum(s.messages) FILTER (WHERE s.measure = 'sent'), 0)::bigint AS sent
-          FROM campaigns c
-          JOIN campaign_stats s ON s.workspace_id = current_workspace() AND s.campaign_id = c.id
-                               AND s.slot >= date_bin('15 minutes', c.updated_at, '2000-01-01 00:00:00+00')
-         WHERE c.workspace_id = current_workspace() AND c.id = $1 AND c.status = 'sending' AND c.updated_at <= $2
-        """)
-
     // MARK: What providers tell
 
     /// One row per event, in their order: stored | repeated.

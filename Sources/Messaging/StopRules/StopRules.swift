@@ -76,7 +76,10 @@ enum StopRuleSQL {
          CROSS JOIN LATERAL (SELECT coalesce(r.resumed_at, c.frozen_at) AS since) t
          CROSS JOIN LATERAL (SELECT stop_rules_of(x.settings) AS rules FROM workspaces x WHERE x.id = current_workspace()) y
          CROSS JOIN LATERAL (
-            SELECT count(*) AS failed, count(*) FILTER (WHERE m.error_code = ANY ($2)) AS filtered
+            SELECT count(*) AS failed, count(*) FILTER (
+                       WHERE m.channel = 'sms' AND m.error_code = ANY ($2)
+                          -- RFC 3463: X.6.X and X.7.X.
+                          OR m.channel = 'email' AND m.error_code >= 40000 AND m.error_code / 100 % 100 IN (6, 7)) AS filtered
               FROM messages m
              WHERE m.workspace_id = current_workspace() AND m.campaign_id = c.id AND m.kind = 'campaign'
                AND m.state IN ('undelivered', 'failed') AND m.started_at >= t.since) w

@@ -1,5 +1,6 @@
 import JSON
 import PostgreSQL
+import Synchronization
 import TestSupport
 import Testing
 import Vocabulary
@@ -173,27 +174,27 @@ import Vocabulary
     @Test func `a campaign does not finish over messages that are being tried again`() throws {
         try withEnds { site, ids in
             _ = try site.post("/api/messages/\(ids[3])/settle", ["outcome": "sent", "sid": "SM7"])
-            let retrying = try site.database.connect()
-            try retrying.execute("BEGIN")
-            try retrying.setWorkspace(site.scene.workspace)
-            _ = try retrying.one(CampaignSQL.lock, site.scene.campaign)
-            #expect(try retrying.one(ByHandSQL.retry, site.scene.campaign, ids[1], ["undelivered"], nil, 1) == 1)
-            let scene = site.scene
-            let database = site.database
-            let owner = site.owner
+            let (scene, database, message) = (site.scene, site.database, ids[1])
+            let isHeld = Atomic<Bool>(false)
             let results: [Int] = try inParallel(2) { thread throws in
                 if thread == 0 {
-                    let db = try database.connect(as: .worker)
-                    return try db.inWorkspace(scene.workspace) { db in try SendLoop.finish(scene.campaign, db) }
+                    try waitUntil("somebody retries") { isHeld.load(ordering: .acquiring) }
+                    return try database.connect(as: .worker).inWorkspace(scene.workspace) { db in try SendLoop.finish(scene.campaign, db) }
                 }
-                try waitUntil("the worker waits") {
-                    try owner.value("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'", as: Int.self) > 0
+                let watching = try database.connect()
+                return try database.connect().transaction { db in
+                    try db.setWorkspace(scene.workspace)
+                    _ = try db.one(CampaignSQL.lock, scene.campaign)
+                    let count = try db.one(ByHandSQL.retry, scene.campaign, message, ["undelivered"], nil, 1)
+                    isHeld.store(true, ordering: .releasing)
+                    try waitUntil("the worker waits") {
+                        try watching.value("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'", as: Int.self) > 0
+                    }
+                    return count
                 }
-                try retrying.execute("COMMIT")
-                return -1
             }
-            #expect(results[0] == 0)
-            #expect(try scene.status(owner) == "sending")
+            #expect(results == [0, 1])
+            #expect(try scene.status(site.owner) == "sending")
         }
     }
 
