@@ -6,6 +6,7 @@ of other countries are tzdata's (zone.tab), for libphonenumber takes Paris for A
 becomes a migration: libphonenumber learns overlays late, so codes that share an area are joined here.
 """
 import collections
+import sys
 import textwrap
 
 import phonenumbers
@@ -37,6 +38,9 @@ def zones_by_country():
             if not line.startswith("#"):
                 country, _, zone = line.split()[:3]
                 zones[country].add(zone)
+    # tzdata has no zone of their own for these.
+    zones["XK"] = zones["RS"]
+    zones["AC"] = zones["SH"]
     return zones
 
 
@@ -72,9 +76,13 @@ def region_of(code):
 
 def world():
     for code, regions in sorted(phonenumbers.COUNTRY_CODE_TO_REGION_CODE.items(), key=lambda item: str(item[0])):
+        # 001: of the whole world, such as free numbers and satellites.
+        if code == 1 or "001" in regions:
+            continue
         names = set().union(*(COUNTRIES[region] for region in regions))
-        if code != 1 and names:
-            yield code, regions[0], ",".join(sorted(names))
+        if not names:
+            sys.exit(f"+{code} ({', '.join(regions)}) has no zone: say which, in zones_by_country")
+        yield code, regions[0], ",".join(sorted(names))
 
 
 def show(rows, indent):

@@ -151,6 +151,23 @@ import Vocabulary
         }
     }
 
+    @Test func `every calling code of a country has its zones`() throws {
+        try withDatabase { db throws in
+            // Those that prices know.
+            let missing: [String] = try db.dynamic(
+                """
+                SELECT '+' || code FROM generate_series(20, 999) code
+                 WHERE country_of_number('+' || code || '0000000') IS NOT NULL
+                   AND NOT EXISTS (SELECT FROM number_places p WHERE '+' || code || '0000000' LIKE p.prefix || '%')
+                """, [])
+            #expect(missing == [])
+            // tzdata has none for Ascension and Kosovo.
+            let others: [String] = try db.dynamic(
+                "SELECT unnest(zones) FROM number_places WHERE prefix IN ('+247', '+383') ORDER BY prefix", [])
+            #expect(others == ["Atlantic/St_Helena", "Europe/Belgrade"])
+        }
+    }
+
     @Test func `the area codes that reach into two clocks have both`() throws {
         try withDatabase { db throws in
             // Those of libphonenumber's data, and the codes that were laid over them.
