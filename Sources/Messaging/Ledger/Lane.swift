@@ -40,6 +40,8 @@ final class Lane {
     var readyUntil = Instant(microseconds: 0)
     /// Nothing was due when we last looked.
     var nextClaim = Instant(microseconds: 0)
+    /// Nothing of what we last looked at may be sent now: there may be much more of that kind.
+    var lookedInVain = false
     var inFlight = 0
     /// Refusals in a row that say that the sender is not set up for this.
     var misconfigured = 0

@@ -134,8 +134,8 @@ final class SendLoop {
         if now > lane.readyUntil, !lane.ready.isEmpty { putBack(lane) }
         if lane.ready.isEmpty {
             guard now >= lane.nextClaim, now >= lane.gate.notBefore else { return false }
-            try claim(lane, now)
-            if lane.ready.isEmpty { return false }
+            let looked = try claim(lane, now)
+            if lane.ready.isEmpty { return looked > 0 }
         }
         guard now >= lane.gate.notBefore else { return false }
         return try start(lane, now)
@@ -143,7 +143,8 @@ final class SendLoop {
 
     // MARK: Claim
 
-    private func claim(_ lane: Lane, _ now: Instant) throws {
+    /// - Returns: how many messages it looked at; those that are not ready then wait for their hour, or were left out.
+    private func claim(_ lane: Lane, _ now: Instant) throws -> Int {
         lane.lease = UUID.v7()
         lane.readyUntil = now + Self.leaseSeconds / 2
         var ready: [ReadyMessage] = []
@@ -158,8 +159,8 @@ final class SendLoop {
             let parts = lane.gate.channel == .email ? try db.one(EmailSQL.parts, lane.work.campaign) : nil
             let email = parts.flatMap { lane.emailTemplate(of: $0) }
             lane.hasBudget = text.hasBudget
-            // As many as the rate lets go before the lease would become old.
-            let limit = max(1, min(Self.claimLimit, Int(lane.gate.rate * 4)))
+            // As many as the rate lets go before the lease would become old. Leaving out and putting off take none of it.
+            let limit = lane.lookedInVain ? Self.claimLimit : max(1, min(Self.claimLimit, Int(lane.gate.rate * 4)))
             let claimed = try db.all(
                 LedgerSQL.claim, lane.work.campaign, limit, lane.lease, Self.leaseSeconds,
                 template?.variables.isEmpty == false || email?.readsContact == true)
@@ -170,7 +171,9 @@ final class SendLoop {
         }
         crashPoint("after_claim")
         lane.ready = ready[...]
+        lane.lookedInVain = looked > 0 && ready.isEmpty
         if looked == 0 { lane.nextClaim = now + Self.refreshSeconds }
+        return looked
     }
 
     /// Texts for what was claimed. A text that cannot be sent is skipped at once, with its reason.

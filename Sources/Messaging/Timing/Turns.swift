@@ -12,7 +12,7 @@ struct Turns {
         return lanes.sorted { turn($0) < turn($1) }
     }
 
-    /// A lane has started something.
+    /// A lane has started something, or looked for what it may start.
     mutating func took(_ lane: Lane) {
         count += 1
         ofWorkspace[lane.work.workspace] = count

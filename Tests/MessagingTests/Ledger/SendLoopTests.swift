@@ -23,6 +23,20 @@ import Web
         }
     }
 
+    @Test func `what is put off or left out takes none of a sender's rate`() throws {
+        try withSending(contacts: 320, rate: 0.25) { sending in
+            // It is two at night.
+            try sending.scene.goToBed(Array(0..<320), sending.db)
+            try sending.round()
+            let waiting: Int = try sending.db.value("SELECT count(*) FROM messages WHERE state = 'pending' AND due_at > now()")
+            #expect(waiting == 320)
+            try sending.db.execute("UPDATE messages SET due_at = now(); UPDATE campaigns SET send_until = now()")
+            try sending.round()
+            #expect(try sending.states() == ["skipped/too_late": 320])
+            #expect(sending.provider.requestCount == 0)
+        }
+    }
+
     @Test func `a refusal is final, and says what it means of the address`() throws {
         try withSending(
             contacts: 30,
@@ -277,6 +291,11 @@ final class Sending {
     func listen() throws {
         provider = try StubProvider(script)
         configuration.twilioURL = provider.url
+    }
+
+    /// One round of a loop that begins: until nothing is due or under way.
+    func round() throws {
+        _ = try SendLoop(Connection(lazily: configuration.database), configuration, isStopping: { false }).round()
     }
 
     /// Runs the loop until the campaign stands still, or for some time; then stops it as SIGTERM does.
