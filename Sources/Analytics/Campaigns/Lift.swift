@@ -7,11 +7,17 @@ internal import Vocabulary
 ///
 /// Everybody counts as they were drawn, whatever became of their message, and conversions of both count in the same time:
 /// the attribution window from the freezing on. `converted` of the campaign begins with each sending, and is another number.
+/// The window is the same for all and begins before anybody has it: with a local schedule, quiet hours or a slow sender those
+/// treated get it later, and have less of the window left, so the lift is what the campaign added in the window, not after
+/// its arrival. A window that is short beside the sending tells too little; preflight warns of that (`window_too_short`).
+///
 /// Those held out of the campaign tell what the campaign added; those held out of all campaigns, what it added together with
-/// all others that reach the same people.
+/// all others that reach the same people. These are two questions, so the arms are never pooled: what stands above `by_scope`
+/// is of the campaign's own holdout.
 ///
 /// - Returns: rates as fractions `0...1`, counts as people. `null` when nobody was held out: a missing control is not "no
-///   effect". Conversions, rates and lift are `null` without a goal.
+///   effect", and so is the lift where the campaign has no holdout of its own. Conversions, rates and lift are `null` without
+///   a goal.
 struct Lift {
     let arms: [ArmCount]
 
@@ -20,17 +26,15 @@ struct Lift {
         let held = arms.filter { $0.arm != "treated" }
         guard !held.isEmpty else { return .null }
         let hasGoal = treated.converted != nil
-        let all = Proportion(count: held.reduce(0) { $0 + ($1.converted ?? 0) }, total: held.reduce(0) { $0 + $1.contacts })
-        let control = treated.proportion
-        var body = counts(all, hasGoal)
-        body["treated"] = .object(counts(control, hasGoal))
-        body["lift"] = hasGoal ? Lift.lift(control, over: all) : .null
-        var scopes: JSONObject = ["campaign": .null, "workspace": .null]
-        for arm in held {
-            var scope = counts(arm.proportion, hasGoal)
-            scope["lift"] = hasGoal ? Lift.lift(control, over: arm.proportion) : .null
-            scopes[arm.arm] = .object(scope)
+        func compared(_ holdout: Proportion) -> JSONObject {
+            var body = counts(holdout, hasGoal)
+            body["lift"] = hasGoal ? Lift.lift(treated.proportion, over: holdout) : .null
+            return body
         }
+        var body = compared(held.first { $0.arm == "campaign" }?.proportion ?? Proportion(count: 0, total: 0))
+        body["treated"] = .object(counts(treated.proportion, hasGoal))
+        var scopes: JSONObject = ["campaign": .null, "workspace": .null]
+        for arm in held { scopes[arm.arm] = .object(compared(arm.proportion)) }
         body["by_scope"] = .object(scopes)
         body["window_ends_at"] = .string(ends.description)
         return .object(body)
