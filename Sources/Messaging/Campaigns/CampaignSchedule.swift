@@ -36,11 +36,19 @@ struct CampaignSchedule: BodyDecodable {
         at = instant ?? max(local!.freezing, .now())
     }
 
-    func check() throws {
+    /// When it is to begin for the last.
+    private var last: Instant { local?.last ?? at }
+
+    /// - Parameter end: when the campaign's time is over.
+    func check(end: Instant?) throws {
         let pointer = local == nil ? "/at" : "/at_local"
-        let ahead = (local?.last ?? at).seconds(since: .now())
+        let ahead = last.seconds(since: .now())
         if ahead <= 0 { throw Fault(pointer: pointer, code: "out_of_range", detail: "This has passed; `start` starts it now.") }
         if ahead > 366 * 86_400 { throw Fault(pointer: pointer, code: "out_of_range", detail: "At most a year ahead.") }
+        if let end, end <= last {
+            throw Fault(
+                pointer: "/send_until", code: "out_of_range", detail: "The campaign's time is over before this has come everywhere.")
+        }
     }
 }
 
@@ -53,7 +61,7 @@ func scheduleCampaign(_ call: Call) throws -> Response {
         guard campaign.status == .draft || campaign.status == .scheduled else {
             throw campaign.wrongState(for: "be scheduled", from: [.draft, .scheduled])
         }
-        try schedule.check()
+        try schedule.check(end: campaign.sendUntil)
         try Readiness(campaign, db).faults.check()
         let stored = try db.one(ScheduleSQL.schedule, id, schedule.at, schedule.local?.text, schedule.local.map { _ in schedule.late })
         try call.audit(
@@ -140,10 +148,11 @@ extension DueCampaign {
 enum ScheduleSQL {
     static let due = Statement<DueCampaign>("SELECT workspace_id, campaign_id FROM campaigns_due()")
 
-    /// By how many seconds it is late.
+    /// By how many seconds it is late; by local time, for the last clocks on earth.
     static let lockDue = Statement<Double, CampaignID>(
         """
-        SELECT extract(epoch FROM now() - scheduled_at)::float8 FROM campaigns
+        SELECT extract(epoch FROM now() - coalesce(scheduled_local AT TIME ZONE 'UTC' + interval '12 hours', scheduled_at))::float8
+          FROM campaigns
          WHERE workspace_id = current_workspace() AND id = $1 AND status = 'scheduled' AND scheduled_at <= now()
            FOR UPDATE SKIP LOCKED
         """)

@@ -54,6 +54,28 @@ import Vocabulary
         }
     }
 
+    @Test func `it does not begin when its time is over`() throws {
+        try withMessagingSite { site throws in
+            func schedule(_ body: JSONValue) throws -> (status: Int, code: String?) {
+                let answer = try site.post(site.campaign + "/schedule", body)
+                return (answer.status, answer.json["errors"]?.array?.first?["pointer"]?.string)
+            }
+            let noon = LocalMinute(String((Instant.now() + 2 * 86_400).description.prefix(10)) + "T12:00")!
+            _ = try site.send("PATCH", site.campaign, ["send_until": .string(noon.last.description)])
+            for body in [
+                ["at": .string(noon.last.description)], ["at": .string((noon.last + 1).description)], ["at_local": .string(noon.text)],
+            ]
+                as [JSONValue]
+            {
+                #expect(try schedule(body) == (422, "/send_until"), "\(body.text)")
+            }
+            #expect(try schedule(["at": .string((noon.last + -1).description)]).status == 200)
+            _ = try site.post(site.campaign + "/unschedule")
+            _ = try site.send("PATCH", site.campaign, ["send_until": .string((noon.last + 1).description)])
+            #expect(try schedule(["at_local": .string(noon.text)]).status == 200)
+        }
+    }
+
     @Test func `one that can no longer start, or has missed its time, is a draft again and says why`() throws {
         try withMessagingSite { site throws in
             func outcome() throws -> [JSONValue?] {
