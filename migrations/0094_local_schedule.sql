@@ -52,4 +52,4 @@ AS $$
             UNION ALL
             SELECT '', z.moment FROM workspaces w JOIN zones z ON z.name = w.timezone WHERE w.id = current_workspace()) k
 $$;
-GRANT EXECUTE ON FUNCTION local_instants(timestamp) TO muster_worker;
+GRANT EXECUTE ON FUNCTION local_instants(timestamp) TO muster_responder, muster_worker;

@@ -171,8 +171,7 @@ enum CampaignSQL {
         SELECT current_workspace(), $1, r.contact_id, $3, $4, r.address,
                CASE WHEN r.reason IS NULL THEN 'pending' ELSE 'skipped' END, r.reason,
                CASE WHEN r.reason IS NOT NULL THEN now() END, coalesce(r.due_at, now()), now()
-          FROM (SELECT c.contact_id, c.address, coalesce(c.reason, \(LocalSchedule.reason)) AS reason, \(LocalSchedule.due) AS due_at
-                  FROM (\(Holdout.audience(campaign: "$1::uuid", segment: "$2", channel: "$4"))) c CROSS JOIN \(LocalSchedule.schedule) l) r
+          FROM (\(Holdout.audience(campaign: "$1::uuid", segment: "$2", channel: "$4")) OFFSET 0) r
         """)
 
     /// freezing → sending.

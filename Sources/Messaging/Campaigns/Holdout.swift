@@ -1,4 +1,5 @@
 // People who are held out at random, to tell what a campaign adds.
+internal import JSON
 internal import PostgreSQL
 internal import Vocabulary
 
@@ -7,14 +8,15 @@ internal import Vocabulary
 enum Holdout {
     static let most = 50.0
 
-    /// Members of the campaign's segment with their address and the reason to leave them out. Drawn last, of those who
-    /// would have got it otherwise: who is held out and who is not differ by chance alone.
+    /// Members of the campaign's segment with their address, the instant at which they are to get it (NULL: at once) and the
+    /// reason to leave them out. Drawn last, of those who would have got it otherwise: who is held out and who is not differ
+    /// by chance alone.
     static func audience(campaign: String, segment: String, channel: String) -> String {
         """
-        SELECT a.contact_id, a.address, a.phone, a.timezone,
+        SELECT a.contact_id, a.address, a.due_at,
                            CASE WHEN a.reason IS NOT NULL THEN a.reason
                                 WHEN \(scope("a.contact_id", campaign)) IS NOT NULL THEN 'holdout' END AS reason
-                      FROM (\(CampaignSQL.audience(segment: segment, channel: channel))) a
+                      FROM (\(LocalSchedule.audience(CampaignSQL.audience(segment: segment, channel: channel), campaign: campaign))) a
         """
     }
 
@@ -32,6 +34,26 @@ enum Holdout {
         (workspace_holdout_basis_points, workspace_holdout_salt) = (SELECT h.basis_points, h.salt FROM workspace_holdout() h)
         """
 
+    /// Arms are compared in one window, which begins with the freezing (`Lift` in the analytics): who gets it when that is
+    /// over converts like those held out.
+    /// - Parameter sendingSeconds: how long the sender's rate takes.
+    static func warn(of campaign: CampaignID, sendingSeconds: Double, _ warnings: inout Faults, _ db: Connection) throws {
+        guard let window = try db.first(window, campaign), window.seconds < max(sendingSeconds, window.untilLastClock) else { return }
+        warnings.add(
+            "/attribution_window_seconds", "window_too_short",
+            "Sending takes longer than conversions count; the comparison with those held out would show too little.")
+    }
+
+    /// Of a campaign with a goal that somebody is held out of.
+    private static let window = Statement<ComparedWindow, CampaignID>(
+        """
+        SELECT c.attribution_window_seconds::float8 AS seconds,
+               coalesce(extract(epoch FROM (c.scheduled_local AT TIME ZONE 'UTC' + interval '12 hours') - c.scheduled_at), 0)::float8
+                   AS until_last_clock
+          FROM campaigns c CROSS JOIN holdout_of($1) h
+         WHERE c.workspace_id = current_workspace() AND c.id = $1 AND c.goal_event IS NOT NULL AND (h.own > 0 OR h.shared > 0)
+        """)
+
     /// How many are in each arm, of an audience that this transaction froze; nothing where nobody is held out.
     static let countArms = Statement<Int, CampaignID>(
         """
@@ -47,4 +69,14 @@ enum Holdout {
          WHERE s.workspace_id = current_workspace() AND s.campaign_id = $1 AND s.measure IN ('frozen', 'skipped')
         HAVING EXISTS (SELECT FROM held)
         """)
+}
+
+struct ComparedWindow: RowDecodable {
+    let seconds: Double
+    /// From the freezing until the last clocks on earth show the campaign's local time; 0 without one.
+    let untilLastClock: Double
+    init(_ row: borrowing Row) throws(PostgresError) {
+        seconds = try row["seconds"]
+        untilLastClock = try row["until_last_clock"]
+    }
 }

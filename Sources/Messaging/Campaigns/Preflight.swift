@@ -44,6 +44,7 @@ func preflightCampaign(_ call: Call) throws -> Response {
                 mails.warn(&warnings)
             }
         }
+        try Holdout.warn(of: id, sendingSeconds: report["estimated_seconds"]?.real ?? 0, &warnings, db)
         report["warnings"] = json(warnings)
         return .json(.object(report))
     }

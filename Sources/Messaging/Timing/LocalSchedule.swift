@@ -35,23 +35,29 @@ enum LocalSchedule {
     /// Later than this nobody gets it for whom the time has passed.
     private static let mostLate = "interval '6 hours'"
 
-    /// One row for campaign `$1`: when its time comes by the clocks of every place; `moments` is NULL for a campaign without.
-    static let schedule = """
-        (SELECT p.late, CASE WHEN p.scheduled_local IS NOT NULL THEN local_instants(p.scheduled_local) END AS moments
-           FROM campaigns p WHERE p.workspace_id = current_workspace() AND p.id = $1 OFFSET 0)
+    /// An audience (`CampaignSQL.audience`) with the instant at which each is to get it, NULL: at once; and `too_late` for whom
+    /// that is over, or comes when the campaign's time is over. The clocks of every place are worked out once, and a row's
+    /// instant once: a CTE is not folded into what it stands in, which may still narrow the rows.
+    static func audience(_ audience: String, campaign: String) -> String {
         """
+        SELECT d.contact_id, d.address, d.due_at,
+                           coalesce(d.reason, CASE WHEN d.due_at < d.earliest OR d.due_at >= d.latest THEN 'too_late' END) AS reason
+                      FROM (WITH l AS MATERIALIZED (
+                                SELECT now() - CASE p.late WHEN 'send' THEN \(mostLate) ELSE interval '0' END AS earliest, p.send_until,
+                                       CASE WHEN p.scheduled_local IS NOT NULL THEN local_instants(p.scheduled_local) END AS moments
+                                  FROM campaigns p WHERE p.workspace_id = current_workspace() AND p.id = \(campaign))
+                            SELECT c.contact_id, c.address, c.reason, \(due) AS due_at, (SELECT l.earliest FROM l) AS earliest,
+                                   (SELECT l.send_until FROM l) AS latest
+                              FROM (\(audience)) c) d
+        """
+    }
 
-    /// When contact `c` of schedule `l` is to get it: by their own zone, else when the time has come wherever their number
-    /// may be, else by the workspace's zone. NULL: at once.
-    static let due = """
-        coalesce(l.moments ->> c.timezone, l.moments ->> left(c.phone, 5), l.moments ->> left(c.phone, 4),
-                 l.moments ->> left(c.phone, 3), l.moments ->> left(c.phone, 2), l.moments ->> '')::timestamptz
+    /// By their own zone, else when the time has come wherever their number may be, else by the workspace's zone.
+    private static let due = """
+        coalesce(\(moment) ->> c.timezone, \(moment) ->> left(c.phone, 5), \(moment) ->> left(c.phone, 4),
+                                            \(moment) ->> left(c.phone, 3), \(moment) ->> left(c.phone, 2), \(moment) ->> '')::timestamptz
         """
-
-    /// Why they do not get it any more.
-    static let reason = """
-        CASE WHEN \(due) < now() - CASE l.late WHEN 'send' THEN \(mostLate) ELSE interval '0' END THEN 'too_late' END
-        """
+    private static let moment = "(SELECT l.moments FROM l)"
 
     /// A campaign that is started by hand starts now, for everybody.
     static let forget = Statement<Int, CampaignID>(

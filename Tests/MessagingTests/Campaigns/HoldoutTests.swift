@@ -40,6 +40,35 @@ import Vocabulary
         }
     }
 
+    @Test(arguments: ["skip", "send"])
+    func `nobody is held out for whom the time has passed, and preflight says so before`(late: String) throws {
+        try withMessagingSite(contacts: 200) { site throws in
+            try hold(20, site)
+            _ = try site.send("PATCH", site.campaign, ["holdout_percent": 20])
+            // Half of them had the hour an hour ago, or nine; the others are still to have it.
+            let past = late == "skip" ? "Etc/GMT-2" : "Etc/GMT-10"
+            try site.owner.runDynamic(
+                "UPDATE contacts SET timezone = CASE WHEN ordinal % 2 = 0 THEN $1 ELSE 'Etc/GMT' END", [past.sqlValue])
+            try site.owner.runDynamic(
+                "UPDATE campaigns SET scheduled_local = (now() AT TIME ZONE 'UTC') + interval '1 hour', late = $1", [late.sqlValue])
+            let foreseen = try site.post(site.campaign + "/preflight").json["waterfall"]
+            try site.scene.freeze(site.owner)
+            let states = try site.scene.states(site.owner)
+            let held = try #require(states["skipped/holdout"])
+            #expect(states["skipped/too_late"] == 100 && held > 0 && states["pending"] == 100 - held, "\(states)")
+            #expect(
+                foreseen?["skipped"]?["too_late"] == 100 && foreseen?["skipped"]?["holdout"]?.integer == held, "\(foreseen?.text ?? "")")
+            let wrong: Int = try site.owner.value(
+                """
+                SELECT count(*) FROM messages m JOIN contacts c ON c.id = m.contact_id
+                 WHERE (c.timezone <> 'Etc/GMT') <> (m.skip_reason IS NOT DISTINCT FROM 'too_late')
+                """)
+            #expect(wrong == 0)
+            let arms: Int = try site.owner.value("SELECT sum(contacts)::int FROM campaign_arms")
+            #expect(arms == 100)
+        }
+    }
+
     @Test func `the ledger says whose holdout somebody is in, and nobody in one is claimed`() throws {
         try withMessagingSite(contacts: 60) { site throws in
             try hold(50, site)
@@ -80,6 +109,33 @@ import Vocabulary
             try site.scene.freeze(site.owner)
             #expect(try site.scene.states(site.owner) == ["pending": 50])
             #expect(try site.owner.value("SELECT count(*) FROM campaign_arms", as: Int.self) == 0)
+        }
+    }
+
+    @Test func `preflight warns when conversions count for a shorter time than sending takes`() throws {
+        try withMessagingSite(contacts: 100) { site throws in
+            func isWarned(_ change: JSONValue) throws -> Bool {
+                let answer = try site.send("PATCH", site.campaign, change)
+                #expect(answer.status == 200, "\(answer.text)")
+                let warnings = try site.post(site.campaign + "/preflight").json["warnings"]?.array
+                return try #require(warnings).contains { $0["code"] == "window_too_short" }
+            }
+            try site.owner.execute("UPDATE senders SET rate_parts_per_second = 1")
+            #expect(try !isWarned(["attribution_window_seconds": 30, "holdout_percent": 10]))
+            #expect(try isWarned(["goal_event": "bought"]))
+            #expect(try !isWarned(["holdout_percent": 0]))
+            try hold(10, site)
+            #expect(try isWarned([:]))
+            #expect(try !isWarned(["attribution_window_seconds": 86_400]))
+            // Clocks on earth take 26 hours, and the audience is frozen before the first.
+            try site.owner.execute(
+                """
+                UPDATE campaigns SET scheduled_local = '2099-01-01 09:00', scheduled_at = '2098-12-31 18:30Z', late = 'send',
+                                     attribution_window_seconds = 95399
+                """)
+            #expect(try isWarned([:]))
+            try site.owner.execute("UPDATE campaigns SET attribution_window_seconds = 95400")
+            #expect(try !isWarned([:]))
         }
     }
 

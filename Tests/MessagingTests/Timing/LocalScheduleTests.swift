@@ -89,6 +89,31 @@ import Vocabulary
         }
     }
 
+    @Test func `whose time comes when the campaign's is over does not get it`() throws {
+        try withDatabase { db throws in
+            try db.execute("RESET ROLE; SET LOCAL track_functions = 'all'")
+            try db.act(as: .owner)
+            let scene = try Scene(db, contacts: 4)
+            for (contact, zone) in zip(scene.contacts, ["Etc/GMT-1", "Etc/GMT", "Etc/GMT+1", "Etc/GMT+2"]) {
+                try db.runDynamic("UPDATE contacts SET timezone = $2 WHERE id = $1", [contact.sqlValue, zone.sqlValue])
+            }
+            try db.execute(
+                """
+                UPDATE campaigns SET scheduled_local = (now() AT TIME ZONE 'UTC') + interval '2 hours', late = 'send',
+                                     send_until = now() + interval '3 hours'
+                """)
+            try scene.freeze(db)
+            let kept: [String] = try db.dynamic(
+                "SELECT c.timezone FROM messages m JOIN contacts c ON c.id = m.contact_id WHERE m.state = 'pending' ORDER BY m.due_at", [])
+            // The hour at which it ends is over.
+            #expect(kept == ["Etc/GMT-1", "Etc/GMT"])
+            #expect(try scene.states(db)["skipped/too_late"] == 2)
+            // All clocks are asked once, not for every contact.
+            let calls: Int = try db.value("SELECT calls FROM pg_stat_xact_user_functions WHERE funcname = 'local_instants'")
+            #expect(calls == 1)
+        }
+    }
+
     @Test func `only those whose time has come are claimed, and the campaign waits for the others`() throws {
         try withDatabase { db throws in
             let scene = try Scene(db)
@@ -123,6 +148,26 @@ import Vocabulary
             #expect(draft.json["scheduled_local"]?.isNull == true && draft.json["late"]?.isNull == true)
             _ = try site.post(schedule, ["at_local": .string(tomorrow)])
             #expect(try site.post(site.campaign + "/start").json["scheduled_local"]?.isNull == true)
+        }
+    }
+
+    @Test func `one by local time is late only when the last clocks on earth are`() throws {
+        try withMessagingSite { site throws in
+            // How many hours ago the hour came in Greenwich, what becomes of the campaign, and why.
+            let cases: [(hours: Int, status: JSONValue, reason: JSONValue)] = [
+                (19, "draft", "missed_its_time"), (17, "freezing", .null),
+            ]
+            for (hours, status, reason) in cases {
+                try site.owner.runDynamic(
+                    """
+                    UPDATE campaigns SET status = 'scheduled', scheduled_local = (now() AT TIME ZONE 'UTC') - make_interval(hours => $1),
+                                         scheduled_at = now() - make_interval(hours => $1 + 14), late = 'send'
+                    """, [hours.sqlValue])
+                let worker = try site.database.connect(as: .worker)
+                try DueCampaign.start(site.scene.campaign, in: site.scene.workspace, worker)
+                let now = try site.get(site.campaign).json
+                #expect(now["status"] == status && now["status_reason"] == reason, "\(hours): \(now.text)")
+            }
         }
     }
 
