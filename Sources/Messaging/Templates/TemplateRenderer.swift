@@ -7,7 +7,7 @@ struct TemplateRenderer {
     static let mostIterations = 10_000
     /// In bytes of UTF-8, of the text and of every value on the way to it.
     static let mostOutput = 1_000_000
-    /// A step costs 20; a filter, a comparison what it reads and writes in bytes.
+    /// A step costs 20; a filter, a comparison what it reads and writes in bytes; what multiplies costs the product.
     private static let mostWork = 5_000_000
 
     /// A bound was reached.
@@ -16,7 +16,7 @@ struct TemplateRenderer {
     let contact: JSONValue
     let markup: Markup
     private(set) var text = ""
-    private var work = 0
+    private(set) var work = 0
     private var iterations = 0
     private var loops: [(item: JSONValue, index: Int, count: Int)] = []
 
@@ -30,7 +30,10 @@ struct TemplateRenderer {
             try charge(20)
             switch node {
             case .literal(let literal): try write(literal)
-            case .output(let expression): try write(markup.written(TemplateValue.text(try value(expression))))
+            case .output(let expression):
+                let value = try value(expression)
+                try charge(Self.weight(value))
+                try write(markup.written(TemplateValue.text(value)))
             case .branches(let branches):
                 for branch in branches {
                     guard try branch.condition.map({ condition throws(Overflow) in try holds(condition) }) ?? true else { continue }
@@ -43,7 +46,7 @@ struct TemplateRenderer {
     }
 
     private mutating func render(_ loop: TemplateLoop) throws(Overflow) {
-        let all = TemplateValue.items(try value(loop.source))
+        let all = try items(try value(loop.source))
         let items = (loop.isReversed ? all.reversed() : all).prefix(loop.limit ?? all.count)
         if items.isEmpty { return try render(loop.otherwise) }
         loops.append((.null, 0, items.count))
@@ -67,7 +70,27 @@ struct TemplateRenderer {
         guard work <= Self.mostWork else { throw Overflow() }
     }
 
+    /// What it costs to read a value whole.
+    private static func weight(_ value: JSONValue) -> Int {
+        switch value {
+        case .string(let text): text.utf8.count
+        case .array(let values): values.reduce(8) { $0 + 8 + weight($1) }
+        case .object(let object): object.reduce(8) { $0 + 8 + $1.key.utf8.count + weight($1.value) }
+        case .null, .bool, .integer, .real: 8
+        }
+    }
+
     // MARK: Values
+
+    /// What a loop or a filter goes through. The members of an object are made for it, the values of a list are there.
+    private mutating func items(_ value: JSONValue) throws(Overflow) -> [JSONValue] {
+        switch value {
+        case .object(let object): try charge(20 * object.count)
+        case .array(let values): try charge(values.count)
+        default: try charge(Self.weight(value))
+        }
+        return TemplateValue.items(value)
+    }
 
     private mutating func value(_ expression: TemplateExpression) throws(Overflow) -> JSONValue {
         var value = read(expression.operand)
@@ -94,28 +117,53 @@ struct TemplateRenderer {
     }
 
     private mutating func apply(_ filter: TemplateFilter, to value: JSONValue) throws(Overflow) -> JSONValue {
+        try charge(20)
         switch filter {
-        case .first: return TemplateValue.items(value).first ?? .null
-        case .last: return TemplateValue.items(value).last ?? .null
-        case .size: return .integer(Int64(value.array?.count ?? TemplateValue.text(value).count))
+        case .first: return try items(value).first ?? .null
+        case .last: return try items(value).last ?? .null
+        case .size:
+            if let values = value.array { return .integer(Int64(values.count)) }
+            try charge(Self.weight(value))
+            return .integer(Int64(TemplateValue.text(value).count))
         case .join(let separator):
-            let texts = TemplateValue.items(value).map(TemplateValue.text)
+            try charge(Self.weight(value))
+            let texts = try items(value).map(TemplateValue.text)
             try charge(texts.reduce(20) { $0 + $1.utf8.count + separator.utf8.count })
             return .string(texts.joined(separator: separator))
         // Blank counts as missing: nobody wants to read "Hi  ,".
-        case .fallback(let fallback): return TemplateValue.isBlank(value) ? fallback : value
-        case .plus(let number): return .string(TemplateValue.decimal(value).map { ($0 + number).description } ?? "")
-        case .times(let number): return .string(TemplateValue.decimal(value).map { ($0 * number).description } ?? "")
-        case .number(let format): return .string(TemplateValue.decimal(value).map { format.text($0) } ?? "")
-        case .money(let currency):
-            return .string(TemplateValue.decimal(value).map { currency.format.text($0, prefix: currency.prefix) } ?? "")
-        case .date(let format, let zone): return .string(TemplateValue.time(value, zone.rules).map(format.text) ?? "")
-        default: return .string(try apply(filter, to: TemplateValue.text(value)))
+        case .fallback(let fallback):
+            try charge(value.string?.utf8.count ?? 0)
+            return TemplateValue.isBlank(value) ? fallback : value
+        case .plus(let number): return try written(value, number) { ($0 + number).description }
+        case .times(let number):
+            // A number that is none of text has at most 309 digits.
+            try charge((value.string.map { min($0.utf8.count, 1000) } ?? (value.real == nil ? 0 : 309)) * number.description.utf8.count)
+            return try written(value, number) { ($0 * number).description }
+        case .number(let format): return try written(value) { format.text($0) }
+        case .money(let currency): return try written(value) { currency.format.text($0, prefix: currency.prefix) }
+        case .date(let format, let zone):
+            try charge(100 + Self.weight(value))
+            let made = TemplateValue.time(value, zone.rules).map(format.text) ?? ""
+            try charge(made.utf8.count)
+            return .string(made)
+        default:
+            try charge(Self.weight(value))
+            return .string(try apply(filter, to: TemplateValue.text(value)))
         }
     }
 
+    /// A number as something is made of it and of `other`; empty for what is none.
+    private mutating func written(_ value: JSONValue, _ other: ExactDecimal = .zero, _ text: (ExactDecimal) -> String) throws(Overflow)
+        -> JSONValue
+    {
+        try charge(100 + Self.weight(value) + other.description.utf8.count)
+        let made = TemplateValue.decimal(value).map(text) ?? ""
+        try charge(made.utf8.count)
+        return .string(made)
+    }
+
     private mutating func apply(_ filter: TemplateFilter, to text: String) throws(Overflow) -> String {
-        try charge(20 + text.utf8.count)
+        try charge(text.utf8.count)
         let made: String
         switch filter {
         case .upcase: made = text.uppercased()
@@ -158,7 +206,10 @@ struct TemplateRenderer {
         try charge(20)
         switch condition {
         case .never: return false
-        case .holds(let expression): return TemplateValue.isTrue(try value(expression))
+        case .holds(let expression):
+            let value = try value(expression)
+            try charge(value.string?.utf8.count ?? 0)
+            return TemplateValue.isTrue(value)
         case .not(let condition): return try !holds(condition)
         case .all(let conditions):
             for condition in conditions where try !holds(condition) { return false }
@@ -169,6 +220,7 @@ struct TemplateRenderer {
         case .compare(let first, let comparison, let second):
             let (a, b) = (try value(first), try value(second))
             let isBlank = first.operand == .blank || second.operand == .blank
+            try charge(Self.weight(a) + Self.weight(b) + (a.object?.count ?? 0) * (b.object?.count ?? 0))
             switch comparison {
             case .equal: return isBlank ? TemplateValue.isBlank(a) && TemplateValue.isBlank(b) : TemplateValue.areEqual(a, b)
             case .notEqual: return isBlank ? !(TemplateValue.isBlank(a) && TemplateValue.isBlank(b)) : !TemplateValue.areEqual(a, b)
@@ -183,7 +235,7 @@ struct TemplateRenderer {
 
     private mutating func contains(_ whole: JSONValue, _ part: JSONValue) throws(Overflow) -> Bool {
         if let values = whole.array {
-            try charge(values.count)
+            try charge(values.count * (8 + Self.weight(part)))
             return values.contains { TemplateValue.areEqual($0, part) }
         }
         let (text, wanted) = (Array(TemplateValue.text(whole).utf8), Array(TemplateValue.text(part).utf8))

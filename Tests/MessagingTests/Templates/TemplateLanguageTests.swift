@@ -170,6 +170,26 @@ import Testing
         #expect(try TextTemplate(loop + "{% if a contains \"b\" %}{% endif %}{% endfor %}").text(for: many) != nil)
     }
 
+    @Test(
+        arguments: [
+            "{{ n | times: 9 }}", "{{ n | times: NUMBER }}", "{{ n | number: 2, \",\" }}", "{{ s | size }}",
+            "{{ s | date: \"%Y\" }}", "{% if s == s %}{% endif %}", "{% if s < s %}{% endif %}",
+            "{% if w %}{% endif %}", "{{ w | default: \"x\" }}", "{{ o | first }}",
+            "{% for y in o limit: 1 %}{% endfor %}",
+        ])
+    func `no filter, comparison or loop works for nothing`(_ step: String) throws {
+        let contact: JSONValue = [
+            "attributes": [
+                "list": .array((0..<9_000).map { .integer($0) }), "n": .string(String(repeating: "7", count: 1000)),
+                "s": .string(String(repeating: "s", count: 2000)), "w": .string(String(repeating: " ", count: 2000)),
+                "o": .object((0..<500).reduce(into: JSONObject()) { $0["k\($1)"] = .integer(Int64($1)) }),
+            ]
+        ]
+        let text = "{% for x in list %}\(step.replacing("NUMBER", with: String(repeating: "7", count: 1000))){% endfor %}"
+        #expect(try TextTemplate(text).text(for: contact) == nil)
+        #expect(try TextTemplate(text.replacing("in list", with: "in list limit: 3")).text(for: contact) != nil)
+    }
+
     @Test func `the manual has every filter`() throws {
         let file = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent("../../../docs/templates.md")
         let manual = try String(contentsOf: file.standardizedFileURL, encoding: .utf8)
