@@ -67,12 +67,16 @@ $$;
 GRANT EXECUTE ON FUNCTION settings_json(workspaces) TO muster_responder, muster_worker, muster_maintenance;
 
 -- Somebody has had enough, as their provider of mail tells: of us (opt_out), or as a complaint, which holds the same and
--- says so. `person` may be nobody.
+-- says so. `person` may be nobody. Who has come back since they left stays: what is told late undoes no newer word.
 CREATE FUNCTION record_mail_refusal(person uuid, address text, reason text, evidence jsonb, at timestamptz) RETURNS void
 LANGUAGE plpgsql VOLATILE
 AS $$
 BEGIN
-    PERFORM suppress('email', address, reason, 'provider');
+    IF reason <> 'opt_out' OR NOT EXISTS (SELECT FROM consents k
+            WHERE k.workspace_id = current_workspace() AND k.contact_id = person AND k.channel = 'email' AND k.state = 'opted_in'
+              AND k.occurred_at > record_mail_refusal.at) THEN
+        PERFORM suppress('email', address, reason, 'provider');
+    END IF;
     IF person IS NOT NULL AND NOT EXISTS (SELECT FROM consents k
             WHERE k.workspace_id = current_workspace() AND k.contact_id = person AND k.channel = 'email' AND k.state = 'opted_out') THEN
         PERFORM record_consent(person, 'email', 'opted_out', 'provider', NULL, evidence, at);
@@ -83,41 +87,41 @@ $$;
 -- Stores one event of a provider of mail, under an id made of the provider's own so that a repeated one is found, and does
 -- what cannot wait, in the transaction that is committed before the provider gets its 2xx: who complained or left gets
 -- nothing from then on, and an address that does not exist neither, also where the message counts as delivered already.
--- `status` is what the ledger merges later, NULL for what changes no message.
--- Effects: hard | complaint | opt_out | opened | clicked | none. Returns: stored | repeated.
+-- `status` is what the ledger merges later, NULL for what changes no message. Workspaces that share an account are told of
+-- each other's messages, signed for each: what is about no message of this one leaves nothing and does nothing.
+-- Whoever calls this holds a lock on the receipt's id: the same event told twice at once is one.
+-- Effects: hard | complaint | opt_out | opened | clicked | none. Returns: stored | repeated | foreign.
 CREATE FUNCTION receive_mail_event(receipt uuid, sender uuid, message uuid, provider_sid text, event text, status text, code int,
-                                   effect text, address text, url text, at timestamptz, body text) RETURNS text
+                                   effect text, url text, at timestamptz, body text) RETURNS text
 LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
     known record;
-    mailbox text;
     person uuid;
 BEGIN
     IF EXISTS (SELECT FROM receipts r WHERE r.workspace_id = current_workspace() AND r.id = receipt) THEN RETURN 'repeated'; END IF;
     SELECT m.to_address, m.contact_id, m.campaign_id, m.kind, m.sid INTO known
       FROM messages m WHERE m.workspace_id = current_workspace() AND m.id = message LIMIT 1;
+    IF NOT FOUND THEN RETURN 'foreign'; END IF;
     INSERT INTO receipts (workspace_id, id, sender_id, message_id, sid, status, error_code, body, state, outcome, due_at)
-    VALUES (current_workspace(), receipt, sender, message, coalesce(provider_sid, known.sid, ''), coalesce($6, event), code, $12,
+    VALUES (current_workspace(), receipt, sender, message, coalesce(provider_sid, known.sid, ''), coalesce($6, event), code, $11,
             CASE WHEN $6 IS NULL THEN 'applied' ELSE 'new' END, CASE WHEN $6 IS NULL THEN effect END,
             CASE WHEN $6 IS NOT NULL THEN now() END);
-    mailbox := coalesce(known.to_address, address);
     -- Held, so that nobody deletes the contact under what is written of it. A test goes to an address that somebody typed in.
     IF known.kind = 'campaign' THEN
         SELECT c.id INTO person FROM contacts c
          WHERE c.workspace_id = current_workspace() AND c.id = known.contact_id FOR KEY SHARE;
     ELSIF effect IN ('complaint', 'opt_out') THEN
         SELECT c.id INTO person FROM contacts c
-         WHERE c.workspace_id = current_workspace() AND c.email = mailbox FOR KEY SHARE;
+         WHERE c.workspace_id = current_workspace() AND c.email = known.to_address FOR KEY SHARE;
     END IF;
-    IF mailbox IS NOT NULL THEN
-        CASE effect
-        WHEN 'hard' THEN PERFORM suppress('email', mailbox, 'bounce', 'provider');
-        WHEN 'complaint', 'opt_out' THEN
-            PERFORM record_mail_refusal(person, mailbox, effect, jsonb_build_object('event', event, 'message_id', message), receive_mail_event.at);
-        ELSE NULL;
-        END CASE;
-    END IF;
+    CASE effect
+    WHEN 'hard' THEN PERFORM suppress('email', known.to_address, 'bounce', 'provider');
+    WHEN 'complaint', 'opt_out' THEN
+        PERFORM record_mail_refusal(
+            person, known.to_address, effect, jsonb_build_object('event', event, 'message_id', message), receive_mail_event.at);
+    ELSE NULL;
+    END CASE;
     IF known.kind = 'campaign' AND person IS NOT NULL THEN
         IF effect IN ('opened', 'clicked') THEN
             INSERT INTO events (workspace_id, contact_id, name, occurred_at, properties)
@@ -134,4 +138,4 @@ BEGIN
 END
 $$;
 GRANT EXECUTE ON FUNCTION record_mail_refusal(uuid, text, text, jsonb, timestamptz),
-    receive_mail_event(uuid, uuid, uuid, text, text, text, int, text, text, text, timestamptz, text) TO muster_responder, muster_worker;
+    receive_mail_event(uuid, uuid, uuid, text, text, text, int, text, text, timestamptz, text) TO muster_responder, muster_worker;

@@ -41,12 +41,14 @@ enum Consequences {
     /// Whoever does not exist was suppressed when the provider told; what comes back for other reasons is counted. How much
     /// is refused for its content is for the stop rules.
     private static func drawMail(from failure: SettledReceipt.Failure, _ db: Connection) throws {
-        try holdMail(to: failure.address, db)
+        try holdMail(to: failure.address, failure.code, db)
     }
 
-    /// No more mail to an address from which it came back so often.
-    static func holdMail(to address: String, _ db: Connection) throws {
-        guard try db.one(EmailSQL.failures, address, EmailError.softLimit.days) >= EmailError.softLimit.times else { return }
+    /// No more mail to an address from which it came back so often, when this time it was for the address.
+    static func holdMail(to address: String, _ code: Int, _ db: Connection) throws {
+        guard EmailError.heldCodes.contains(code),
+            try db.one(EmailSQL.failures, address, EmailError.softLimit.days, EmailError.heldCodes) >= EmailError.softLimit.times
+        else { return }
         _ = try db.one(LedgerSQL.suppress, .email, address, "bounce")
     }
 

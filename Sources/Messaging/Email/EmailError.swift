@@ -7,8 +7,27 @@ struct EmailError {
     /// In plain words, for whoever asks why a message did not arrive.
     let meaning: String
 
-    /// So many mails that came back within so many days, for whatever reason, are enough.
+    /// So many mails that came back within so many days, for a reason that is the address's, are enough.
     static let softLimit = TwilioError.Hold(times: 3, days: 30)
+
+    /// What counts towards that: the address or its mailbox (X.1.X, X.2.X), and a server that never answered (X.4.7). What we
+    /// sent, how we are set up and what somebody's filter thinks of us says nothing about an address.
+    static let heldCodes: [Int] = (40_000..<60_000).filter { code in
+        switch (code % 10_000 / 100, code % 100) {
+        case (2, 3): false
+        case (1, _), (2, _): of(code).errorClass == .soft
+        case (4, 7): true
+        default: false
+        }
+    }
+
+    // Of SendGrid, which keeps mail back and has no codes for why.
+    /// They left before, or complained.
+    static let leftBefore = 60_001
+    /// The account has sent all that it may.
+    static let quota = 60_002
+    /// Kept back for another reason.
+    static let keptBack = 60_003
 
     /// `5.1.1` as a number; `nil` for anything else.
     static func code(enhanced text: some StringProtocol) -> Int? {
@@ -27,6 +46,10 @@ struct EmailError {
     private static func judged(_ code: Int) -> (ErrorClass, String) {
         let isFinal = code / 10_000 == 5
         switch code {
+        case leftBefore: return (.optOut, "They had left before, as the provider knows.")
+        case quota: return (.configuration, "The account at the provider has sent all that it may.")
+        case keptBack: return (.bug, "The provider kept it back.")
+        case 400, 404, 405, 415: return (.configuration, "The provider refused the request (\(code)): the sender may not be set up.")
         case 413: return (.bug, "The message is too large for the provider.")
         case 400...499 where !isSMTPReply(code): return (.bug, "The provider refused the request (\(code)).")
         case 521, 523: return (.hard, "The recipient's server takes no mail.")

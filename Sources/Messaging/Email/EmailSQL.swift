@@ -51,26 +51,34 @@ enum EmailSQL {
         ON CONFLICT (workspace_id, message_id, created_at) DO UPDATE SET subject = excluded.subject
         """)
 
-    /// How often mail to an address has come back within so many days.
-    static let failures = Statement<Int, String, Int>(
+    /// How often mail to an address has come back with one of these codes within so many days.
+    static let failures = Statement<Int, String, Int, [Int]>(
         """
         SELECT count(*) FROM messages m
          WHERE m.workspace_id = current_workspace() AND m.to_address = $1 AND m.channel = 'email'
            AND m.state IN ('failed', 'undelivered') AND m.settled_at > now() - make_interval(days => $2)
+           AND m.error_code = ANY ($3)
         """)
 
     // MARK: What providers tell
 
-    /// One row per event, in their order: stored | repeated.
+    /// The same event told twice at once waits for itself, until the transaction ends; in one order, so that nothing waits in
+    /// a circle.
+    static let lockEvents = Statement<Bool, [UUID]>(
+        """
+        SELECT pg_advisory_xact_lock(k.key) IS NULL
+          FROM (SELECT DISTINCT hashtextextended('mail event ' || r::text, 0) AS key FROM unnest($1::uuid[]) r ORDER BY key) k
+        """)
+
+    /// One row per event, in their order: stored | repeated | foreign.
     static let receiveEvents = Statement<
-        String, [UUID], [SenderID], [MessageID?], [String?], [String], [String?], [Int?], [String], [String?], [String?], [Instant],
-        [String]
+        String, [UUID], [SenderID], [MessageID?], [String?], [String], [String?], [Int?], [String], [String?], [Instant], [String]
     >(
         """
-        SELECT receive_mail_event(e.receipt, e.sender, e.message, e.sid, e.event, e.status, e.code, e.effect, e.address, e.url, e.at, e.body)
+        SELECT receive_mail_event(e.receipt, e.sender, e.message, e.sid, e.event, e.status, e.code, e.effect, e.url, e.at, e.body)
           FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::int[], $8::text[], $9::text[],
-                      $10::text[], $11::timestamptz[], $12::text[])
-               AS e (receipt, sender, message, sid, event, status, code, effect, address, url, at, body)
+                      $10::timestamptz[], $11::text[])
+               AS e (receipt, sender, message, sid, event, status, code, effect, url, at, body)
         """)
 }
 

@@ -48,8 +48,9 @@ public struct SendGridClient: Sendable {
                     + (email.html.map { [["type": "text/html", "value": .string($0)]] } ?? [])),
             // RFC 8058: mailboxes show a button that leaves without a page.
             "headers": ["List-Unsubscribe": .string("<\(email.unsubscribeURL)>"), "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"],
-            // Its own links to leave would compete with ours.
-            "tracking_settings": ["subscription_tracking": ["enable": false]],
+            // Its own links to leave would compete with ours, and ours in the text is not to be followed; HTML is as the
+            // account is set, but for the link to leave.
+            "tracking_settings": ["subscription_tracking": ["enable": false], "click_tracking": ["enable_text": false]],
         ]
         if let replyTo = origin.replyTo { body["reply_to"] = ["email": .string(replyTo)] }
         return HTTPRequest(

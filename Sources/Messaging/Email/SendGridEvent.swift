@@ -28,11 +28,16 @@ struct SendGridEvent {
     let body: String
 
     /// - Returns: `nil` for what is no event of a message of ours; the rest of the batch does not suffer.
-    init?(_ json: JSONValue, now: Instant) {
-        guard case .object(let event) = json, let name = event["event"]?.string, (1...32).contains(name.utf8.count),
+    init?(_ json: JSONValue, now: Instant, publicURL: String) {
+        guard case .object(var event) = json, let name = event["event"]?.string, (1...32).contains(name.utf8.count),
+            name.utf8.allSatisfy({ (97...122).contains($0) || $0 == UInt8(ascii: "_") }),
             let message = event[SendGridClient.messageArgument]?.string.flatMap({ MessageID($0) })
         else { return nil }
-        body = json.text.prefixed(16_384)
+        // Whoever follows our link to leave is not engaged, and the link has a token, which nobody should read.
+        let isLeaving = event["url"]?.string?.hasPrefix(publicURL + "/u/") == true
+        if isLeaving { event.removeValue(forKey: "url") }
+        let text = JSONValue.object(event).text
+        body = text.prefixed(16_384)
         self.name = name
         self.message = message
         sender = event[SendGridClient.senderArgument]?.string.flatMap { SenderID($0) }
@@ -42,12 +47,14 @@ struct SendGridEvent {
         let seconds = event["timestamp"]?.real ?? 0
         // A clock that goes ahead must not make a future.
         at = seconds > 0 && seconds < 1e11 ? min(now, Instant(microseconds: Int64(seconds * 1e6))) : now
-        let id = event["sg_event_id"]?.string.flatMap { (1...100).contains($0.utf8.count) ? $0 : nil } ?? json.text
+        let id = event["sg_event_id"]?.string.flatMap { (1...100).contains($0.utf8.count) ? $0 : nil } ?? text
         let hash = Hash.sha256(Array("\(message)/\(id)".utf8))
         func half(_ start: Int) -> UInt64 { hash[start..<start + 8].reduce(0) { $0 << 8 | UInt64($1) } }
         // Version 8: made by a rule of our own (RFC 9562, section 5.8).
         receipt = UUID(high: half(0) & ~0xF000 | 0x8000, low: half(8) & ~(3 << 62) | 2 << 62)
-        (status, code, effect) = Self.meaning(of: name, event)
+        let meaning = Self.meaning(of: name, event)
+        (status, code) = (meaning.status, meaning.code)
+        effect = isLeaving ? .none : meaning.effect
     }
 
     private static func meaning(of name: String, _ event: JSONObject) -> (status: String?, code: Int?, effect: Effect) {
@@ -57,14 +64,17 @@ struct SendGridEvent {
         case "processed", "deferred": return ("sending", nil, .none)
         case "delivered": return ("delivered", nil, .none)
         case "bounce":
-            let isHard = event["type"]?.string != "blocked" || event["bounce_classification"]?.string == "Invalid Address"
+            let isHard = event["type"]?.string == "bounce" || event["bounce_classification"]?.string == "Invalid Address"
             return ("undelivered", told ?? 50_000, isHard ? .hard : .none)
         // SendGrid itself keeps those from whom it heard before.
         case "dropped":
-            if reason.contains("unsubscribed") { return ("failed", 50_700, .optOut) }
-            if reason.contains("spam reporting") || reason.contains("spam report") { return ("failed", 50_700, .complaint) }
-            if reason.contains("bounced address") || reason.contains("invalid") { return ("failed", told ?? 50_101, .hard) }
-            return ("failed", told ?? 50_000, .none)
+            if reason.contains("unsubscribed") { return ("failed", EmailError.leftBefore, .optOut) }
+            if reason.contains("spam report") { return ("failed", EmailError.leftBefore, .complaint) }
+            // Not "Invalid SMTPAPI header": that is nobody's address.
+            if reason.contains("bounced address") || reason == "invalid" { return ("failed", told ?? 50_101, .hard) }
+            if reason.contains("quota") { return ("failed", EmailError.quota, .none) }
+            if reason.contains("spam content") { return ("failed", 50_700, .none) }
+            return ("failed", EmailError.keptBack, .none)
         case "spamreport": return (nil, nil, .complaint)
         // Leaving one of SendGrid's groups is leaving us: it knows no better what they meant.
         case "unsubscribe", "group_unsubscribe": return (nil, nil, .optOut)

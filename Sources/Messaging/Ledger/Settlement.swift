@@ -122,7 +122,8 @@ struct Settlement {
             case .rejected(_, .hard):
                 let reason = lane.gate.channel == .sms ? "invalid" : "bounce"
                 _ = try db.one(LedgerSQL.suppress, lane.gate.channel, entry.attempt.to, reason)
-            case .rejected(_, .soft) where lane.gate.channel == .email: try Consequences.holdMail(to: entry.attempt.to, db)
+            case .rejected(let code, .soft) where lane.gate.channel == .email:
+                try Consequences.holdMail(to: entry.attempt.to, code, db)
             case .authenticationFailed, .rejected(_, .account):
                 guard suspended.insert(lane.work.sender).inserted else { continue }
                 let reason = entry.outcome == .authenticationFailed ? "authentication_failed" : "account_suspended"

@@ -1,3 +1,4 @@
+import Dispatch
 import JSON
 import PostgreSQL
 import Secrets
@@ -92,12 +93,115 @@ import Vocabulary
         arguments: [
             ("Bounced Address", "p1@example.com bounce"), ("Unsubscribed Address", "p1@example.com opt_out"),
             ("Spam Reporting Address", "p1@example.com complaint"), ("Recipient List over Package Quota", nil),
+            ("Invalid", "p1@example.com bounce"), ("Invalid SMTPAPI header", nil), ("Spam Content (if Spam Checker app is enabled)", nil),
         ] as [(String, String?)])
     func `what SendGrid keeps back fails, and says the same of the address`(_ reason: String, _ suppression: String?) throws {
         try withMail { mail in
             #expect(try mail.tell([mail.event("dropped", 0, ["reason": .string(reason)])]) == 204)
             try mail.settle()
             #expect(try mail.states() == ["failed", "sent", "sent"] && mail.suppressions() == (suppression.map { [$0] } ?? []))
+        }
+    }
+
+    @Test func `what is our own fault never holds an address, however often`() throws {
+        try withMail { mail in
+            for days in 1...3 { try mail.bouncedBefore(days: days, code: 50_700) }
+            let ours: [JSONObject] = [["type": "blocked", "status": "5.7.1"], ["type": "blocked", "status": "4.2.2"], ["type": "odd"]]
+            for (index, event) in ours.enumerated() { #expect(try mail.tell([mail.event("bounce", index, event)]) == 204) }
+            try mail.settle()
+            #expect(try mail.states() == ["undelivered", "undelivered", "undelivered"] && mail.suppressions() == [])
+        }
+    }
+
+    @Test func `many who had left before do not make their campaign look filtered`() throws {
+        try withMail(contacts: 25) { mail in
+            #expect(try mail.tell((0..<25).map { mail.event("dropped", $0, ["reason": "Unsubscribed Address"]) }) == 204)
+            try mail.settle()
+            #expect(try mail.states() == Array(repeating: "failed", count: 25) && mail.suppressions().count == 25)
+            #expect(try mail.site.owner.value("SELECT status FROM campaigns") == "sending")
+        }
+    }
+
+    @Test(arguments: ["spamreport", "unsubscribe", "bounce", "delivered", "click"])
+    func `what is told of another workspace's message leaves nothing and does nothing`(_ name: String) throws {
+        try withMail { mail throws in
+            let other = try Scene(mail.site.owner)
+            try other.becomeMail(mail.site.owner, key: mail.key)
+            var nameless = mail.event(name, 0, ["type": "bounce", "sg_event_id": "nameless"]).object ?? [:]
+            nameless["muster_message_id"] = nil
+            let unknown = mail.event(name, 0, ["type": "bounce", "muster_message_id": .string("\(MessageID.new())"), "sg_event_id": "u"])
+            let events: [JSONValue] = [mail.event(name, 0, ["type": "bounce"]), unknown, .object(nameless)]
+            #expect(try mail.post(body: JSONValue.array(events).text, sender: other.sender).status == 204)
+            // To its own workspace, nor do the nameless ones say anything.
+            #expect(try mail.post(body: JSONValue.array([unknown, .object(nameless)]).text).status == 204)
+            #expect(try mail.site.count("receipts") == 0 && mail.suppressions() == [] && mail.site.count("events") == 0)
+            #expect(try mail.site.owner.value("SELECT count(*) FROM consents WHERE state = 'opted_out'") == 0)
+        }
+    }
+
+    @Test func `an old word to leave undoes no newer one to come back`() throws {
+        try withMail { mail throws in
+            try mail.site.owner.transaction { db in
+                try db.setWorkspace(mail.site.scene.workspace)
+                try db.runDynamic(
+                    "SELECT record_consent($1, 'email', 'opted_in', 'test', at => $2::timestamptz)",
+                    [mail.site.scene.contacts[0].sqlValue, "2026-11-10T00:00:00Z".sqlValue])
+            }
+            let before: Instant = Instant(rfc3339: "2026-11-01T00:00:00Z")!
+            let old = mail.event("unsubscribe", 0, ["timestamp": .integer(before.microseconds / 1_000_000)])
+            #expect(try mail.tell([old]) == 204)
+            #expect(try mail.suppressions() == [])
+            let sql = "SELECT state FROM consents WHERE channel = 'email' AND contact_id = $1"
+            #expect(try mail.site.owner.value(sql, mail.site.scene.contacts[0].sqlValue, as: String.self) == "opted_in")
+            #expect(try mail.tell([mail.event("group_unsubscribe", 0)]) == 204)
+            #expect(try mail.suppressions() == ["p1@example.com opt_out"])
+        }
+    }
+
+    @Test func `following the link to leave is no engagement, and nobody reads its token`() throws {
+        try withMail { mail in
+            let link = "\(WebhookSite.publicURL)/u/secret-token"
+            #expect(try mail.tell([mail.event("click", 0, ["url": .string(link)])]) == 204)
+            #expect(try mail.site.count("receipts") == 1 && mail.site.count("events") == 0 && mail.site.count("campaign_responses") == 0)
+            #expect(try mail.site.owner.value("SELECT count(*) FROM receipts WHERE body LIKE '%secret-token%'") == 0)
+        }
+    }
+
+    @Test func `the same event told by many at once is taken once`() throws {
+        try withMail { mail in
+            let body = JSONValue.array((0..<3).map { mail.event("open", $0) }).text
+            DispatchQueue.concurrentPerform(iterations: 4) { _ in
+                let status = try? mail.post(body: body).status
+                #expect(status == 204)
+            }
+            #expect(try mail.site.count("receipts") == 3 && mail.site.count("events") == 3)
+        }
+    }
+
+    @Test func `an event that the database refuses costs the others of a long batch nothing`() throws {
+        try withMail(contacts: 250) { mail in
+            try mail.site.owner.execute(
+                "ALTER TABLE receipts ADD CONSTRAINT refused CHECK (message_id IS NULL OR message_id <> '\(mail.messages[120])')")
+            #expect(try mail.tell(mail.messages.indices.map { mail.event("delivered", $0) }) == 204)
+            #expect(try mail.site.count("receipts") == 249)
+        }
+    }
+
+    @Test func `characters that are none, and elements that are none, cost the others nothing`() throws {
+        try withMail { mail in
+            let good = mail.event("delivered", 0).text
+            func odd(_ index: Int, _ member: String) -> String { mail.event("delivered", index).text.dropLast() + ",\(member)}" }
+            var bytes = Array("[\(odd(0, "\"reason\":\"\\ud83d x \\udc00 \\ud83d\\ude00 \\u0000\"")),".utf8)
+            bytes += Array(odd(1, "\"reason\":\"").dropLast().utf8) + [0xFF, 0xC3] + Array("\"}]".utf8)
+            #expect(try mail.post(body: bytes).status == 204)
+            #expect(try mail.site.count("receipts") == 2)
+            // Named twice: no JSON that we take.
+            #expect(try mail.tell([mail.event("processed", 2)]) == 204)
+            #expect(try mail.post(body: "[\(odd(1, "\"event\":\"open\"")),{\"a\":[}],\(mail.event("delivered", 2).text)]").status == 400)
+            #expect(try mail.post(body: "[\(odd(1, "\"event\":\"open\"")),\(mail.event("delivered", 2).text)]").status == 204)
+            #expect(try mail.site.count("receipts") == 4, "\(good)")
+            #expect(try mail.tell([mail.event("Delivered", 0), mail.event("deliver\u{0}ed", 0), mail.event("", 0)]) == 204)
+            #expect(try mail.site.count("receipts") == 4)
         }
     }
 
@@ -180,15 +284,19 @@ private struct MailSite {
     func post(_ event: JSONValue, sender: SenderID) throws -> TestAnswer { try post(body: JSONValue.array([event]).text, sender: sender) }
 
     func post(body: String, signed: String? = nil, sender: SenderID? = nil, key: SigningKey? = nil) throws -> TestAnswer {
+        try post(body: Array(body.utf8), signed: signed, sender: sender, key: key)
+    }
+
+    func post(body: [UInt8], signed: String? = nil, sender: SenderID? = nil, key: SigningKey? = nil) throws -> TestAnswer {
         // As in production: a line break behind the batch, and an old time-stamp.
-        let body = body + "\r\n"
-        let signature = (key ?? self.key).signature(of: Array(("1600000000" + (signed ?? body)).utf8))!
+        let body = body + Array("\r\n".utf8)
+        let signature = (key ?? self.key).signature(of: Array("1600000000".utf8) + (signed.map { Array($0.utf8) } ?? body))!
         return try site.responder.send(
             "POST", path(sender),
             headers: [
                 ("X-Twilio-Email-Event-Webhook-Signature", base64Encode(signature)),
                 ("X-Twilio-Email-Event-Webhook-Timestamp", "1600000000"),
-            ], contentType: "application/json", body: Array(body.utf8))
+            ], contentType: "application/json", body: body)
     }
 
     func settle() throws {
@@ -203,7 +311,7 @@ private struct MailSite {
     }
 
     /// Another mail to the first contact came back so long ago; told now, its consequences are drawn.
-    func bouncedBefore(days: Int, isTold: Bool = false) throws {
+    func bouncedBefore(days: Int, isTold: Bool = false, code: Int = 40_202) throws {
         let id = MessageID.new()
         try site.owner.runDynamic(
             """
@@ -211,11 +319,11 @@ private struct MailSite {
                                   sid, sent_at, started_at, created_at, settled_at, error_code, provider_status, provider_rank)
             VALUES ($1, $2, uuid_v7(), 'test', $3, 'email', 'p1@example.com', 'x', 1, $5, 1, now(), $6, now(), now(),
                     now() - make_interval(days => $4), CASE WHEN $5 <> 'sent' THEN now() - make_interval(days => $4) END,
-                    CASE WHEN $5 <> 'sent' THEN 40202 END, 'queued', 1)
+                    CASE WHEN $5 <> 'sent' THEN $7::int END, 'queued', 1)
             """,
             [
                 site.scene.workspace.sqlValue, id.sqlValue, site.scene.sender.sqlValue, days.sqlValue,
-                (isTold ? "sent" : "undelivered").sqlValue, "old-\(days)".sqlValue,
+                (isTold ? "sent" : "undelivered").sqlValue, "old-\(days)".sqlValue, code.sqlValue,
             ])
         guard isTold else { return }
         let event: JSONValue = [
@@ -227,8 +335,8 @@ private struct MailSite {
     }
 }
 
-private func withMail(_ body: (MailSite) throws -> Void) throws {
-    try withWebhooks { site in
+private func withMail(contacts: Int = 3, _ body: (MailSite) throws -> Void) throws {
+    try withWebhooks(contacts: contacts) { site in
         let key = SigningKey()
         try site.scene.becomeMail(site.owner, key: key)
         try site.scene.freeze(site.owner, .email)
@@ -243,9 +351,9 @@ private func withMail(_ body: (MailSite) throws -> Void) throws {
         try site.owner.execute(
             """
             UPDATE messages SET state = 'sent', lease_token = NULL, lease_until = NULL, sent_at = now(), provider_status = 'queued',
-                   provider_rank = 1, sid = 'sid-' || (substr(to_address, 2, 1)::int - 1)
+                   provider_rank = 1, sid = 'sid-' || (substring(to_address FROM '[0-9]+')::int - 1)
             """)
-        let ordered: [MessageID] = try site.owner.dynamic("SELECT id FROM messages ORDER BY to_address", [])
+        let ordered: [MessageID] = try site.owner.dynamic("SELECT id FROM messages ORDER BY substring(to_address FROM '[0-9]+')::int", [])
         try body(MailSite(site: site, key: key, messages: ordered))
     }
 }

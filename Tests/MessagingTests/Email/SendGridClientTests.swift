@@ -26,7 +26,7 @@ import Vocabulary
             ], "from": ["email": "team@shop.example", "name": "Shop"], "reply_to": ["email": "help@shop.example"], "subject": "Grüße",
             "content": [["type": "text/plain", "value": "Hi\n"], ["type": "text/html", "value": "<p>Hi</p>"]],
             "headers": ["List-Unsubscribe": "<https://m.example/u/T>", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"],
-            "tracking_settings": ["subscription_tracking": ["enable": false]],
+            "tracking_settings": ["subscription_tracking": ["enable": false], "click_tracking": ["enable_text": false]],
         ]
         #expect(try JSONValue(parsing: request.body) == expected)
     }
@@ -39,7 +39,8 @@ import Vocabulary
         #expect(outcome(202, "", [("X-Message-Id", "abc.filter1")]) == .sent(sid: "abc", status: "queued", parts: nil))
         #expect(outcome(202) == .unknown(reason: "unreadable_answer"))
         #expect(outcome(200) == .unknown(reason: "status_200"))
-        #expect(outcome(400) == .rejected(code: 400, class: .bug))
+        for status in [400, 404, 405, 415] { #expect(outcome(status) == .rejected(code: status, class: .configuration)) }
+        #expect(outcome(400, recipient.replacing("personalizations.0.to.0", with: "from")) == .rejected(code: 400, class: .configuration))
         #expect(outcome(400, recipient) == .rejected(code: 50_103, class: .hard))
         #expect(outcome(413) == .rejected(code: 413, class: .bug))
         #expect(outcome(401) == .authenticationFailed && outcome(403) == .authenticationFailed)
