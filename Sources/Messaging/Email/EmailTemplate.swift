@@ -5,16 +5,14 @@ internal import Vocabulary
 /// The parsed texts of a campaign by e-mail.
 ///
 /// By law and by the rules of mailboxes each mail names a postal address and a way to leave (15 USC 7704(a)(5); RFC 8058).
-/// Both stand at the foot of each part, unless the part places them itself by `{{ postal_address }}` and
-/// `{{ unsubscribe_url }}`.
+/// Both stand at the foot of each part, unless the part says them itself, mostly by `{{ postal_address }}` and
+/// `{{ unsubscribe_url }}`: what counts is what somebody gets, not what a branch for others would have said.
 struct EmailTemplate {
     let subject: TextTemplate
     let text: TextTemplate
     let html: TextTemplate?
     let preheader: TextTemplate?
     private let postalAddress: String
-    private let textHas: Set<String>
-    private let htmlHas: Set<String>
 
     /// Names that are not fields of contacts.
     static let ownVariables: Set<String> = ["unsubscribe_url", "postal_address"]
@@ -29,19 +27,13 @@ struct EmailTemplate {
         if let html { self.html = try parsed(html, "/html", .html) } else { self.html = nil }
         // It stands in the HTML, so what it says is escaped, its own characters too.
         if let preheader { self.preheader = try parsed(preheader, "/preheader") } else { self.preheader = nil }
-        self.postalAddress = postalAddress
-        textHas = Self.own(self.text)
-        htmlHas = self.html.map(Self.own) ?? []
+        self.postalAddress = trimmed(postalAddress)
     }
 
     init(_ parts: EmailParts) throws(Faults) {
         try self.init(
             subject: parts.subject ?? "", text: parts.body, html: parts.html, preheader: parts.preheader,
             postalAddress: parts.postalAddress ?? "")
-    }
-
-    private static func own(_ template: TextTemplate) -> Set<String> {
-        Set(template.variables.compactMap(\.variable.attributeKey)).intersection(ownVariables)
     }
 
     /// All templates, each with the member that it came from.
@@ -54,30 +46,40 @@ struct EmailTemplate {
     /// - Parameter contact: as `TextTemplate.render` reads it.
     func render(_ contact: JSONValue, unsubscribeURL: String) -> RenderedEmail {
         let fields = contact.adding(["unsubscribe_url": .string(unsubscribeURL), "postal_address": .string(postalAddress)])
-        var plain = text.render(fields)
+        func written(_ template: TextTemplate?) -> String? { template.map { $0.text(for: fields) } ?? "" }
+        guard let subject = written(subject), var plain = written(text), let rich = written(html), let preheader = written(preheader) else {
+            return RenderedEmail(subject: "", text: "", html: nil, unsubscribeURL: unsubscribeURL, isOverflow: true)
+        }
         let isEmpty = plain.isEmpty
         let foot =
-            (textHas.contains("postal_address") || postalAddress.isEmpty ? [] : [postalAddress])
-            + (textHas.contains("unsubscribe_url") ? [] : ["Unsubscribe: \(unsubscribeURL)"])
+            (says(postalAddress, in: plain) ? [] : [postalAddress])
+            + (plain.contains(unsubscribeURL) ? [] : ["Unsubscribe: \(unsubscribeURL)"])
         if !foot.isEmpty { plain += "\n\n" + foot.joined(separator: "\n") }
         return RenderedEmail(
-            subject: oneLine(subject.render(fields)), text: isEmpty ? "" : plain + "\n",
-            html: html.map { completed($0.render(fields), preheader: preheader?.render(fields) ?? "", unsubscribeURL) },
+            subject: oneLine(subject), text: isEmpty ? "" : plain + "\n",
+            html: html.map { _ in rich.isEmpty ? "" : completed(rich, preheader: preheader, unsubscribeURL) },
             unsubscribeURL: unsubscribeURL)
+    }
+
+    /// Whatever the line breaks between its words.
+    private func says(_ words: String, in text: String) -> Bool {
+        func joined(_ text: String) -> String { text.split(whereSeparator: \.isWhitespace).joined(separator: " ") }
+        return words.isEmpty || joined(text).contains(joined(words))
     }
 
     /// The HTML with a preheader in front that nobody sees opened, and the foot.
     private func completed(_ html: String, preheader: String, _ unsubscribeURL: String) -> String {
+        let seen = html
         var html = html
         if !preheader.isEmpty {
             let hidden = "<div style=\"display:none;max-height:0;overflow:hidden\">\(Markup.html.written(oneLine(preheader)))</div>"
             html.insert(contentsOf: hidden, at: endOfTag("<body", in: html) ?? html.startIndex)
         }
         var foot: [String] = []
-        if !htmlHas.contains("postal_address"), !postalAddress.isEmpty {
-            foot.append(Markup.html.written(postalAddress).split(separator: "\n").joined(separator: "<br>"))
-        }
-        if !htmlHas.contains("unsubscribe_url") { foot.append("<a href=\"\(Markup.html.written(unsubscribeURL))\">Unsubscribe</a>") }
+        let (address, url) = (Markup.html.written(postalAddress), Markup.html.written(unsubscribeURL))
+        if !says(address, in: seen) { foot.append(address.split(separator: "\n").joined(separator: "<br>")) }
+        // SendGrid leaves it alone then: whoever leaves should not be followed.
+        if !seen.contains(url) { foot.append("<a href=\"\(url)\" clicktracking=\"off\">Unsubscribe</a>") }
         if !foot.isEmpty {
             let paragraph = "<p style=\"font-size:12px;color:#666\">\(foot.joined(separator: "<br>"))</p>"
             html.insert(contentsOf: paragraph, at: start(of: "</body", in: html) ?? html.endIndex)
@@ -94,6 +96,8 @@ struct RenderedEmail {
     let text: String
     let html: String?
     let unsubscribeURL: String
+    /// A part reached a bound of `TemplateRenderer`.
+    var isOverflow = false
 
     /// RFC 5322's longest line, and what most mailboxes still show whole.
     static let longestSubject = 998
@@ -101,7 +105,8 @@ struct RenderedEmail {
 
     /// Why it cannot be sent, as messages are skipped.
     var refusal: String? {
-        if subject.isEmpty || text.isEmpty { return "empty_text" }
+        if isOverflow { return "template_failed" }
+        if subject.isEmpty || text.isEmpty || html?.isEmpty == true { return "empty_text" }
         let isTooLong = subject.utf8.count > Self.longestSubject || text.utf8.count + (html?.utf8.count ?? 0) > Self.mostBytes
         return isTooLong ? "text_too_long" : nil
     }

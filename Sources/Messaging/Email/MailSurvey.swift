@@ -11,6 +11,7 @@ struct MailSurvey {
     private var rendered = 0
     private var empty = 0
     private var tooLong = 0
+    private var failed = 0
     private var largest = 0
     private var sample: [JSONValue] = []
     private let isExact: Bool
@@ -33,6 +34,7 @@ struct MailSurvey {
         rendered += 1
         switch mail.refusal {
         case "empty_text": empty += 1
+        case "template_failed": failed += 1
         case .some: tooLong += 1
         case nil:
             largest = max(largest, mail.text.utf8.count + (mail.html?.utf8.count ?? 0))
@@ -51,7 +53,7 @@ struct MailSurvey {
         for entry in variables { names[entry.variable.description] = (names[entry.variable.description] ?? true) && entry.hasFallback }
         return [
             "mails": ["exact": .bool(isExact), "rendered": JSONValue(rendered), "largest_bytes": JSONValue(largest)],
-            "texts": ["empty": JSONValue(empty), "too_long": JSONValue(tooLong)],
+            "texts": ["empty": JSONValue(empty), "too_long": JSONValue(tooLong), "failed": JSONValue(failed)],
             "variables": .array(names.sorted { $0.key < $1.key }.map { ["name": .string($0.key), "has_default": .bool($0.value)] }),
             "sample": .array(sample),
             "estimated_seconds": rate.map { .real((Double(recipients) / $0 * 10).rounded() / 10) } ?? .null,
@@ -61,6 +63,9 @@ struct MailSurvey {
     func warn(_ warnings: inout Faults) {
         if empty > 0 {
             warnings.add("/body", "empty_text", "Nothing is left of the subject or the text for some contacts; they are skipped.")
+        }
+        if failed > 0 {
+            warnings.add("/body", "template_failed", "Some mails would be too long or take too long to write; they are skipped.")
         }
         if tooLong > 0 { warnings.add("/body", "text_too_long", "Some mails are larger than 200 kB; they are skipped.") }
     }

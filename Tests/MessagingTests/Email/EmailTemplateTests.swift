@@ -19,7 +19,9 @@ import Vocabulary
         #expect(mail.text == "Hi Ada <3\n\nShop & Co\n1 Main Street\nUnsubscribe: \(url)\n")
         let html = try #require(mail.html)
         #expect(html.hasPrefix("<html><body><h1>Hi Ada &lt;3</h1><p "), "\(html)")
-        #expect(html.hasSuffix("Shop &amp; Co<br>1 Main Street<br><a href=\"\(url)\">Unsubscribe</a></p></BODY></html>"), "\(html)")
+        #expect(
+            html.hasSuffix("Shop &amp; Co<br>1 Main Street<br><a href=\"\(url)\" clicktracking=\"off\">Unsubscribe</a></p></BODY></html>"),
+            "\(html)")
         #expect(mail.refusal == nil)
     }
 
@@ -30,6 +32,29 @@ import Vocabulary
         #expect(mail.text == "\(url) Shop & Co\n1 Main Street Berlin\n")
         let html = try #require(mail.html)
         #expect(html.hasPrefix("<a href=\"\(url)\">x</a><p ") && !html.contains("Unsubscribe</a>") && html.contains("Main Street"))
+    }
+
+    @Test(
+        arguments: [
+            "{% if unsubscribe_url and postal_address %}Hi{% endif %}",
+            "{% if first_name == \"Bob\" %}{{ unsubscribe_url }} {{ postal_address }}{% endif %}Hi", "{{ unsubscribe_url | size }} Hi",
+        ])
+    func `what is asked for and not written stands at the foot all the same`(_ text: String) throws {
+        let mail = try template(text, html: "<p>\(text)</p>").render(ada, unsubscribeURL: url)
+        #expect(mail.text.hasSuffix("Hi\n\nShop & Co\n1 Main Street\nUnsubscribe: \(url)\n"), "\(mail.text)")
+        let html = try #require(mail.html)
+        #expect(html.hasSuffix("Shop &amp; Co<br>1 Main Street<br><a href=\"\(url)\" clicktracking=\"off\">Unsubscribe</a></p>"), "\(html)")
+    }
+
+    @Test func `a part that reaches a bound or has nothing left is refused, not sent empty`() throws {
+        let bomb = "{% for a in x %}{% for b in x %}{% for c in x %}-{% endfor %}{% endfor %}{% endfor %}"
+        let many: JSONValue = ["first_name": "Ada", "attributes": ["x": .array((0..<50).map { .integer($0) })]]
+        #expect(try template(html: bomb).render(many, unsubscribeURL: url).refusal == "template_failed")
+        #expect(try template(bomb).render(many, unsubscribeURL: url).refusal == "template_failed")
+        #expect(try template(subject: bomb).render(many, unsubscribeURL: url).refusal == "template_failed")
+        #expect(try template(html: "<p>x</p>", preheader: bomb).render(many, unsubscribeURL: url).refusal == "template_failed")
+        #expect(try template(html: "{{ nothing }} ").render(many, unsubscribeURL: url).refusal == "empty_text")
+        #expect(try template().render(many, unsubscribeURL: url).refusal == nil)
     }
 
     @Test func `a contact's own attribute of the name leads nobody elsewhere`() throws {
@@ -76,6 +101,16 @@ import Vocabulary
     func `an enhanced status says what to do`(_ text: String, _ code: Int, _ errorClass: ErrorClass) {
         #expect(EmailError.code(enhanced: text) == code)
         #expect(EmailError.of(code).errorClass == errorClass)
+    }
+
+    @Test func `only what is the address's own counts towards a hold`() {
+        for code in [40101, 40202, 50202, 40200, 50407, 40407] { #expect(EmailError.heldCodes.contains(code), "\(code)") }
+        let ours = [
+            50000, 50107, 50203, 50304, 50400, 50500, 50600, 50700, 50726, 400, 413, 421, 550, EmailError.leftBefore, EmailError.quota,
+            EmailError.keptBack,
+        ]
+        for code in ours { #expect(!EmailError.heldCodes.contains(code), "\(code)") }
+        #expect(EmailError.of(EmailError.leftBefore).errorClass == .optOut)
     }
 
     @Test func `what is no enhanced status is none`() {
