@@ -18,6 +18,8 @@ enum Notice {
         case "stop_rule:filtered_rate": "A campaign was paused: \(facts) were filtered for their text."
         case "stop_rule:opt_out_rate": "A campaign was paused: for \(facts), people opted out."
         case "stop_rule:complaint_rate": "A campaign was paused: for \(facts), people complained."
+        case "template_failed": "A campaign was paused: its text cannot be read any more."
+        case "postal_address_missing": "A campaign was paused: the workspace has no postal address, which every e-mail names."
         default: "A campaign was paused: \(reason)."
         }
     }

@@ -58,7 +58,7 @@ final class Lane {
     }
 
     /// Drafts change while tests of theirs are sent, so the text comes with every claim; it is parsed when it is new.
-    /// - Returns: `nil` for a text that does not parse, which nothing that started has.
+    /// - Returns: `nil` for a text that does not parse. Nothing starts with one, but a later release may read it otherwise.
     func template(of body: String) -> TextTemplate? {
         if body != self.body || template == nil {
             self.body = body

@@ -158,6 +158,8 @@ final class SendLoop {
             let template = lane.gate.channel == .sms ? lane.template(of: text.body) : nil
             let parts = lane.gate.channel == .email ? try db.one(EmailSQL.parts, lane.work.campaign) : nil
             let email = parts.flatMap { lane.emailTemplate(of: $0) }
+            if template == nil, email == nil { try pause(lane, "template_failed", db) }
+            if let parts, trimmed(parts.postalAddress ?? "").isEmpty { try pause(lane, "postal_address_missing", db) }
             lane.hasBudget = text.hasBudget
             // As many as the rate lets go before the lease would become old. Leaving out and putting off take none of it.
             let limit = lane.lookedInVain ? Self.claimLimit : max(1, min(Self.claimLimit, Int(lane.gate.rate * 4)))
@@ -245,6 +247,13 @@ final class SendLoop {
     private func suspend(_ lane: Lane, _ reason: String, _ db: Connection) throws {
         try db.run(SenderSQL.suspend, lane.work.sender, reason, lane.gate.version)
         try db.run(LedgerSQL.pauseCampaignsOfSender, lane.work.sender, "sender_suspended")
+    }
+
+    /// Nothing of a campaign is skipped for what somebody may mend: a text that does not parse any more, an address that is
+    /// gone. Then it is sending no longer, and only tests are claimed, also those of a draft.
+    private func pause(_ lane: Lane, _ reason: String, _ db: Connection) throws {
+        guard try db.run(LedgerSQL.pauseCampaign, lane.work.campaign, reason) > 0 else { return }
+        try Notice.campaignPaused(lane.work.campaign, reason, db)
     }
 
     // MARK: Start

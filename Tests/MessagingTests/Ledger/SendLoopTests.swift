@@ -157,6 +157,30 @@ import Web
         }
     }
 
+    @Test func `a text that does not parse any more pauses its campaign, and costs nobody the message`() throws {
+        try withSending(contacts: 5) { sending in
+            try sending.db.runDynamic("UPDATE campaigns SET body = 'Hi {{'", [])
+            try sending.run(seconds: 5)
+            #expect(try sending.db.value("SELECT status || ' ' || status_reason FROM campaigns") == "paused template_failed")
+            #expect(try sending.states() == ["pending": 5] && sending.provider.requestCount == 0)
+        }
+    }
+
+    @Test(
+        arguments: [
+            ("UPDATE campaigns SET html = '<p>{{ x | nope }}</p>'", "template_failed"),
+            ("UPDATE workspaces SET settings = settings - 'postal_address'", "postal_address_missing"),
+        ])
+    func `a mail that cannot be written as it must be pauses its campaign`(_ change: String, _ reason: String) throws {
+        try withSending(contacts: 5) { sending in
+            try sending.becomeMail()
+            try sending.db.runDynamic(change, [])
+            try sending.run(seconds: 5)
+            #expect(try sending.db.value("SELECT status || ' ' || status_reason FROM campaigns") == "paused \(reason)")
+            #expect(try sending.states() == ["pending": 5])
+        }
+    }
+
     @Test func `texts that come out empty or too long are skipped with their reason`() throws {
         try withSending(contacts: 3, body: "{{ attributes.note }}") { sending in
             try sending.db.runDynamic(
@@ -286,6 +310,17 @@ final class Sending {
         ]
         configuration = try Configuration.load(environment)
         if !listening { provider.stop() }
+    }
+
+    /// What was frozen goes by mail, through a provider that nobody reaches.
+    func becomeMail() throws {
+        try scene.becomeMail(db)
+        try db.runDynamic(
+            """
+            UPDATE messages m SET channel = 'email', to_address = c.email FROM contacts c
+             WHERE c.workspace_id = m.workspace_id AND c.id = m.contact_id
+            """, [])
+        configuration.sendGridURL = "http://127.0.0.1:9"
     }
 
     func listen() throws {
