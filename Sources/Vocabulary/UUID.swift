@@ -106,6 +106,7 @@ public enum Entity {
     public enum Notice {}
     public enum Webhook {}
     public enum WebhookDelivery {}
+    public enum LinkHit {}
 }
 
 public typealias WorkspaceID = ID<Entity.Workspace>
@@ -120,6 +121,7 @@ public typealias ListID = ID<Entity.List>
 public typealias ImportID = ID<Entity.Import>
 public typealias JobID = ID<Entity.Job>
 public typealias TemplateID = ID<Entity.Template>
+public typealias LinkHitID = ID<Entity.LinkHit>
 public typealias SenderID = ID<Entity.Sender>
 public typealias CampaignID = ID<Entity.Campaign>
 public typealias MessageID = ID<Entity.Message>

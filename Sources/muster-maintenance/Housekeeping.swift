@@ -205,6 +205,9 @@ let housekeeping: [Chore] = [
         }
         return try each([
             partitions("audit_log", "retention_days_audit"), partitions("receipts", "retention_days_receipts"),
+            // A month longer than links live, so that one that has expired says so for a while.
+            ("links_partitions", { try patiently { try db.one(HousekeepingSQL.dropPartitions, "links", 396) } }),
+            ("link_hits_partitions", { try patiently { try db.one(HousekeepingSQL.dropPartitions, "link_hits", 396) } }),
             rows("audit_log", "retention_days_audit", HousekeepingSQL.purgeAudit),
             rows("receipts", "retention_days_receipts", HousekeepingSQL.purgeReceipts),
             rows("idempotency_keys", HousekeepingSQL.purgeIdempotencyKeys), rows("event_dedupe_keys", HousekeepingSQL.purgeDedupeKeys),

@@ -1,4 +1,4 @@
 import Messaging
 import Web
 
-serve("webhooks", webhookRoutes + preferenceRoutes)
+serve("webhooks", webhookRoutes + preferenceRoutes + linkRoutes)

@@ -8,7 +8,7 @@ import Messaging
 import Web
 
 private let allRoutes: [Route] =
-    accountRoutes + audienceRoutes + sendingRoutes + webhookRoutes + preferenceRoutes + eventRoutes + analyticsRoutes
+    accountRoutes + audienceRoutes + sendingRoutes + webhookRoutes + preferenceRoutes + linkRoutes + eventRoutes + analyticsRoutes
 
 struct OpenAPI: ParsableCommand {
     static let configuration = CommandConfiguration(commandName: "openapi", abstract: "Prints the OpenAPI 3.1 document of the whole API.")

@@ -14,7 +14,7 @@ import Web
         let template = try site.post("/api/templates", ["name": "Hello", "channel": "sms", "body": "Hi"])
         #expect(template.status == 201, "\(template.text)")
         try site.scene.freeze(site.owner)
-        let things = [
+        var things = [
             "/api/campaigns": site.scene.campaign.uuid, "/api/senders": site.scene.sender.uuid,
             "/api/templates": try #require(template.json["id"]?.string.flatMap { UUID($0) }),
             "/api/inbound": try site.owner.value(
@@ -24,10 +24,16 @@ import Web
                 """, site.scene.workspace.sqlValue, site.scene.sender.sqlValue, as: UUID.self),
             "/api/messages": try site.owner.value("SELECT id FROM messages LIMIT 1", as: UUID.self),
         ]
+        let hit: UUID = try site.owner.value(
+            """
+            INSERT INTO link_hits (workspace_id, key, kind, campaign_id, message_id, agent, is_counted)
+            VALUES ($1, '000000000000', 'click', $2, uuid_v7(), 'other', true) RETURNING id
+            """, site.scene.workspace.sqlValue, site.scene.campaign.sqlValue)
         let sender: JSONValue = [
             "name": "Other", "channel": "sms", "provider": "twilio", "from": "+12025550199", "rate_parts_per_second": 10,
             "credentials": ["account_sid": .string("AC" + String(repeating: "0", count: 32)), "auth_token": "a-secret-token"],
         ]
+        things["/api/links/hits"] = hit
         let walk = try RouteWalk(
             routes, site.responder, site.owner, workspace: site.scene.workspace,
             bodies: ["POST /api/senders": sender, "POST /api/campaigns/{id}/schedule": ["at": "2026-01-01T00:00:00Z"],

@@ -50,6 +50,7 @@ struct Campaign: RowDecodable {
 private let bodySchema = Schema.described(
     .string(min: 1, max: 200_000), "The text, at most 1,600 characters for sms, with variables like {{ name | default: \"there\" }}",
     example: "Hi {{ name | default: \"there\" }}, the sale ends tonight. Reply STOP to opt out.")
+private let tracking = "Whether addresses in the text become short links of this server, which tell who clicked; false when absent"
 private let window = Schema.integer(1...2_592_000)
 
 /// A campaign as it is drafted. What is left out must be there before it starts.
@@ -64,6 +65,7 @@ struct CampaignDraft: BodyDecodable {
     let timing: CampaignTiming
     let plan: CampaignPlan
     let email: EmailDraft
+    let tracksLinks: Bool?
 
     private static let members: [Member] = [
         .required("name", .string(min: 1, max: 200), "For people"),
@@ -73,6 +75,7 @@ struct CampaignDraft: BodyDecodable {
         .optional("body", bodySchema, "The text"),
         .optional("goal_event", .string(min: 1, max: 200), "The event that counts as conversion"),
         .optional("attribution_window_seconds", window, "How long after sending a conversion counts; 7 days when absent"),
+        .optional("track_links", .boolean, tracking),
     ]
     static let schema = Schema.object(members + CampaignTiming.members + CampaignPlan.members + EmailDraft.members)
 
@@ -88,6 +91,7 @@ struct CampaignDraft: BodyDecodable {
         plan = try CampaignPlan(body)
         email = try EmailDraft(body)
         try email.check(channel, body: self.body)
+        tracksLinks = body["track_links"]?.bool
     }
 }
 
@@ -104,6 +108,7 @@ struct CampaignChange: BodyDecodable {
     let email: EmailDraft
     /// The one thing that may change while it is paused.
     let isOnlyBudget: Bool
+    let tracksLinks: Bool?
 
     private static let members: [Member] = [
         .optional("name", .string(min: 1, max: 200), "For people"),
@@ -112,6 +117,7 @@ struct CampaignChange: BodyDecodable {
         .optional("body", bodySchema, "The text"),
         .optional("goal_event", .nullable(.string(min: 1, max: 200)), "The event that counts as conversion; null: none"),
         .optional("attribution_window_seconds", window, "How long after sending a conversion counts"),
+        .optional("track_links", .boolean, tracking),
     ]
     static let schema = Schema.object(members + CampaignTiming.members + CampaignPlan.members + EmailDraft.members)
 
@@ -127,6 +133,7 @@ struct CampaignChange: BodyDecodable {
         plan = try CampaignPlan(body)
         email = try EmailDraft(body)
         isOnlyBudget = body.keys == ["budget"]
+        tracksLinks = body["track_links"]?.bool
     }
 }
 

@@ -22,7 +22,8 @@ func createCampaign(_ call: Call) throws -> Response {
             CampaignSQL.insert, id, draft.name, draft.channel, draft.segment, draft.sender, draft.body, draft.goalEvent,
             draft.attributionSeconds, call.actor.user)
         let planned = try draft.plan.store(in: id, inserted, db)
-        let stored = try draft.email.store(in: id, planned, db)
+        var stored = try draft.email.store(in: id, planned, db)
+        if let tracks = draft.tracksLinks { stored = try db.one(LinkSQL.track, id, tracks) }
         try call.audit("campaign.created", "campaign", id.uuid, in: db)
         return .created(try draft.timing.stored(in: stored, id, db), at: "/api/campaigns/\(id)")
     }
@@ -49,7 +50,8 @@ func changeCampaign(_ call: Call) throws -> Response {
             CampaignSQL.change, id, change.name, change.segment, change.sender, change.body, change.goalEvent,
             change.clearsGoal, change.attributionSeconds)
         let planned = try change.plan.store(in: id, changed, db)
-        let stored = try change.email.store(in: id, planned, db)
+        var stored = try change.email.store(in: id, planned, db)
+        if let tracks = change.tracksLinks { stored = try db.one(LinkSQL.track, id, tracks) }
         try call.audit("campaign.changed", "campaign", id.uuid, in: db)
         return .resource(try change.timing.stored(in: stored, id, db))
     }

@@ -35,6 +35,7 @@ enum CampaignSQL {
             'scheduled_at', rfc3339(c.scheduled_at), 'start_requested_at', rfc3339(c.start_requested_at),
             'frozen_at', rfc3339(c.frozen_at), 'paused_at', rfc3339(c.paused_at), 'finished_at', rfc3339(c.finished_at),
             'cancelled_at', rfc3339(c.cancelled_at), \(CampaignPlan.item), 'counts', \(counts), 'created_at', rfc3339(c.created_at),
+            'track_links', c.track_links,
             'updated_at', rfc3339(c.updated_at), 'version', c.version)::text AS item
         """
     }

@@ -31,7 +31,12 @@ func preflightCampaign(_ call: Call) throws -> Response {
             report["waterfall"] = waterfall.json
             if recipients == 0 { warnings.add("/segment_id", "no_recipients", "Nobody would get it.") }
             if let template = readiness.template {
-                let texts = try TextSurvey(template, id, segment, campaign.channel, recipients: recipients, db)
+                let rewriter = try db.one(LinkSQL.tracks, id) ? LinkRewriter(publicURL: call.configuration.publicURL) : nil
+                if rewriter?.canServe == false {
+                    warnings.add(
+                        "/track_links", "links_not_tracked", "Nobody outside reaches MUSTER_PUBLIC_URL; addresses stay as they are.")
+                }
+                let texts = try TextSurvey(template, rewriter, id, segment, campaign.channel, recipients: recipients, db)
                 for (name, value) in texts.report(rate: readiness.sender?.rate, recipients: recipients) { report[name] = value }
                 texts.warn(&warnings)
                 let cost = try texts.costs.cost(campaign.channel, scale: texts.scale(recipients), db)
@@ -74,16 +79,20 @@ private struct TextSurvey {
     private let isExact: Bool
     private let variables: [(variable: TemplateVariable, hasFallback: Bool)]
 
-    init(_ template: TextTemplate, _ campaign: CampaignID, _ segment: SegmentID, _ channel: Channel, recipients: Int, _ db: Connection)
-        throws
-    {
+    init(
+        _ template: TextTemplate, _ rewriter: LinkRewriter?, _ campaign: CampaignID, _ segment: SegmentID, _ channel: Channel,
+        recipients: Int, _ db: Connection
+    ) throws {
         isExact = recipients <= Self.exactBelow
         variables = template.variables
         // A little more than 5,000 of 65,536ths, so that chance does not leave too few.
         let threshold = isExact ? 65_536 : max(1, 65_536 * 5000 / recipients + 1)
         try db.run(PreflightSQL.openRecipients, campaign, segment, channel, threshold)
         while case let page = try db.all(PreflightSQL.nextRecipients), !page.isEmpty {
-            for recipient in page { count(template.text(for: recipient.contact), of: recipient) }
+            for recipient in page {
+                let text = template.text(for: recipient.contact)
+                count(text.map { rewriter?.counted($0) ?? $0 }, of: recipient)
+            }
         }
         try db.run(PreflightSQL.closeRecipients)
     }

@@ -98,6 +98,8 @@ struct RenderedEmail {
     let unsubscribeURL: String
     /// A part reached a bound of `TemplateRenderer`.
     var isOverflow = false
+    /// It has our own links and pixel.
+    var isTracked = false
 
     /// RFC 5322's longest line, and what most mailboxes still show whole.
     static let longestSubject = 998

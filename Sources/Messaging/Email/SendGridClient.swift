@@ -48,14 +48,23 @@ public struct SendGridClient: Sendable {
                     + (email.html.map { [["type": "text/html", "value": .string($0)]] } ?? [])),
             // RFC 8058: mailboxes show a button that leaves without a page.
             "headers": ["List-Unsubscribe": .string("<\(email.unsubscribeURL)>"), "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"],
-            // Its own links to leave would compete with ours, and ours in the text is not to be followed; HTML is as the
-            // account is set, but for the link to leave.
-            "tracking_settings": ["subscription_tracking": ["enable": false], "click_tracking": ["enable_text": false]],
+            "tracking_settings": .object(tracking(email)),
         ]
         if let replyTo = origin.replyTo { body["reply_to"] = ["email": .string(replyTo)] }
         return HTTPRequest(
             "POST", "\(baseURL)/v3/mail/send", headers: [("Authorization", "Bearer \(apiKey)"), ("Content-Type", "application/json")],
             body: Array(JSONValue.object(body).text.utf8))
+    }
+
+    /// Its own links to leave would compete with ours, and ours in the text is not to be followed; and where our links and
+    /// pixel tell, it would tell everything twice. Else HTML is as the account is set, but for the link to leave.
+    private func tracking(_ email: RenderedEmail) -> JSONObject {
+        var settings: JSONObject = ["subscription_tracking": ["enable": false], "click_tracking": ["enable_text": false]]
+        if email.isTracked {
+            settings["click_tracking"] = ["enable": false, "enable_text": false]
+            settings["open_tracking"] = ["enable": false]
+        }
+        return settings
     }
 
     /// What an answer means. Only what was provably not processed may be tried again.

@@ -15,6 +15,8 @@ struct ReadyMessage {
     let parts: Int
     /// What mail has besides its text.
     var email: RenderedEmail?
+    /// Links in the text; they are kept when the message starts.
+    var links: [NewLink] = []
 }
 
 /// A request under way, or one that has been answered.

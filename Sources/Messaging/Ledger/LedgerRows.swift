@@ -76,9 +76,11 @@ struct CampaignText: RowDecodable {
     let body: String
     let version: Int
     let hasBudget: Bool
+    let tracksLinks: Bool
     init(_ row: borrowing Row) throws(PostgresError) {
         body = try row["body"]
         version = try row["version"]
         hasBudget = try row["has_budget"]
+        tracksLinks = try row["track_links"]
     }
 }

@@ -210,7 +210,7 @@ enum LedgerSQL {
     /// What a loop needs of a campaign, with its sender.
     static let campaign = Statement<CampaignText, CampaignID>(
         """
-        SELECT body, version, \(Budget.exists("id")) AS has_budget FROM campaigns WHERE workspace_id = current_workspace() AND id = $1
+        SELECT body, version, track_links, \(Budget.exists("id")) AS has_budget FROM campaigns WHERE workspace_id = current_workspace() AND id = $1
         """)
 }
 

@@ -168,7 +168,10 @@ final class SendLoop {
                 template?.variables.isEmpty == false || email?.readsContact == true)
             looked = claimed.count
             let mine = claimed.filter { !$0.isSkipped }
-            ready = try lane.gate.channel == .email ? write(mine, email, lane, db) : render(mine, template, lane, db)
+            let rewriter = text.tracksLinks ? LinkRewriter(publicURL: configuration.publicURL) : nil
+            ready =
+                try lane.gate.channel == .email
+                ? write(mine, email, rewriter, lane, db) : render(mine, template, rewriter, lane, db)
             if looked == 0, lane.inFlight == 0 { try finish(lane, db) }
         }
         crashPoint("after_claim")
@@ -179,14 +182,19 @@ final class SendLoop {
     }
 
     /// Texts for what was claimed. A text that cannot be sent is skipped at once, with its reason.
-    private func render(_ claimed: [ClaimedMessage], _ template: TextTemplate?, _ lane: Lane, _ db: Connection) throws -> [ReadyMessage] {
+    /// - Parameter rewriter: `nil`: addresses stay as they are, as those of tests do.
+    private func render(
+        _ claimed: [ClaimedMessage], _ template: TextTemplate?, _ rewriter: LinkRewriter?, _ lane: Lane, _ db: Connection
+    ) throws -> [ReadyMessage] {
         var ready: [ReadyMessage] = []
         var dropped: [(message: ClaimedMessage, reason: String)] = []
         for message in claimed {
-            guard let text = message.body ?? template?.text(for: message.contact ?? [:]) else {
+            guard var text = message.body ?? template?.text(for: message.contact ?? [:]) else {
                 dropped.append((message, "template_failed"))
                 continue
             }
+            var links: [NewLink] = []
+            if message.body == nil, let rewriter { (text, links) = rewriter.plain(text) }
             if text.isEmpty {
                 dropped.append((message, "empty_text"))
             } else if text.unicodeScalars.count > longestText {
@@ -194,7 +202,8 @@ final class SendLoop {
             } else {
                 ready.append(
                     ReadyMessage(
-                        id: message.id, createdAt: message.createdAt, to: message.to, text: text, parts: MessageSize(text).parts))
+                        id: message.id, createdAt: message.createdAt, to: message.to, text: text, parts: MessageSize(text).parts,
+                        links: links))
             }
         }
         try drop(dropped, lane, db)
@@ -202,7 +211,9 @@ final class SendLoop {
     }
 
     /// The same for mail.
-    private func write(_ claimed: [ClaimedMessage], _ template: EmailTemplate?, _ lane: Lane, _ db: Connection) throws -> [ReadyMessage] {
+    private func write(
+        _ claimed: [ClaimedMessage], _ template: EmailTemplate?, _ rewriter: LinkRewriter?, _ lane: Lane, _ db: Connection
+    ) throws -> [ReadyMessage] {
         var ready: [ReadyMessage] = []
         var dropped: [(message: ClaimedMessage, reason: String)] = []
         for message in claimed {
@@ -210,12 +221,16 @@ final class SendLoop {
             let contact = message.isTest ? ContactID(UUID(high: 0, low: 0)) : message.contactID ?? ContactID(UUID(high: 0, low: 0))
             let token = PreferenceToken(workspace: lane.work.workspace, contact: contact, channel: .email)
             let url = "\(configuration.publicURL)/u/\(token.text(key: configuration.sealingKey))"
-            let email = template?.render(message.contact ?? [:], unsubscribeURL: url)
+            var email = template?.render(message.contact ?? [:], unsubscribeURL: url)
+            var links: [NewLink] = []
+            if let rewriter, let plain = email, !message.isTest { (email, links) = rewriter.email(plain) }
             if let email, email.refusal == nil {
                 // Whoever reads the ledger later must not be able to leave in somebody's name.
                 let kept = email.text.replacing(url, with: "\(configuration.publicURL)/u/…")
                 ready.append(
-                    ReadyMessage(id: message.id, createdAt: message.createdAt, to: message.to, text: kept, parts: 1, email: email))
+                    ReadyMessage(
+                        id: message.id, createdAt: message.createdAt, to: message.to, text: kept, parts: 1, email: email, links: links
+                    ))
             } else {
                 dropped.append((message, email?.refusal ?? "template_failed"))
             }
@@ -286,6 +301,7 @@ final class SendLoop {
                         EmailSQL.keepSubjects, mails.map(\.id), mails.map(\.createdAt), mails.map { $0.email?.subject ?? "" })
                 }
                 try funds?.spend(on: started, db)
+                try keepLinks(of: going, started, lane, db)
             }
         } catch {
             // Whether that committed is unknown, that no request left is certain.
@@ -304,6 +320,16 @@ final class SendLoop {
         if granted < wanted.count { lane.gate.notBefore = max(lane.gate.notBefore, now + min(5, max(0.04, waitSeconds))) }
         submit(started, wanted.prefix(granted), lane)
         return granted > 0
+    }
+
+    /// In the transaction that starts the messages: a link that is sent is known, one that is not was never there.
+    private func keepLinks(of messages: ArraySlice<ReadyMessage>, _ started: [StartedMessage], _ lane: Lane, _ db: Connection) throws {
+        let ids = Set(started.filter { $0.state == "started" }.map(\.id))
+        let links = messages.filter { ids.contains($0.id) }.flatMap { message in message.links.map { (message, $0) } }
+        guard !links.isEmpty else { return }
+        try db.run(
+            LinkSQL.insert, lane.work.campaign, links.map(\.1.key), links.map(\.1.madeAt), links.map(\.1.kind), links.map(\.1.url),
+            links.map(\.0.id), links.map(\.0.createdAt))
     }
 
     private func submit(_ started: [StartedMessage], _ messages: ArraySlice<ReadyMessage>, _ lane: Lane) {

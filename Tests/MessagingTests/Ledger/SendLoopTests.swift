@@ -85,6 +85,26 @@ import Web
         }
     }
 
+    @Test func `addresses become short links of each recipient, kept when the message starts`() throws {
+        let body = "Hi {{ first_name }}, https://a.example/?p={{ first_name }} and https://b.example/" + String(repeating: "x", count: 120)
+        try withSending(contacts: 20, body: body) { sending in
+            try sending.db.runDynamic("UPDATE campaigns SET track_links = true", [])
+            try sending.run()
+            #expect(try sending.states() == ["sent": 20])
+            let keys: [String] = try sending.db.dynamic("SELECT key FROM links WHERE contact_id IS NOT NULL", [])
+            #expect(Set(keys).count == 40)
+            for message in sending.provider.ledger {
+                #expect(!message.body.contains(".example/?p=") && message.body.components(separatedBy: "/l/").count == 3)
+                let own: [String] = try sending.db.dynamic(
+                    "SELECT l.url FROM links l JOIN contacts c ON c.id = l.contact_id WHERE c.phone = $1 AND strpos($2, '/l/' || l.key) > 0 ORDER BY 1",
+                    [message.to.sqlValue, message.body.sqlValue])
+                #expect(own.count == 2 && own.first?.hasPrefix("https://a.example/?p=P") == true)
+            }
+            // With the long address it would have been two.
+            #expect(try sending.db.value("SELECT max(parts) FROM messages", as: Int.self) == 1)
+        }
+    }
+
     @Test func `turned away for load, a message is tried again and sent once`() throws {
         try withSending(
             contacts: 20,
