@@ -1,4 +1,3 @@
-import Dispatch
 import JSON
 import PostgreSQL
 import Secrets
@@ -11,7 +10,7 @@ import Vocabulary
 /// What SendGrid tells, over the webhook and into the ledger.
 @Suite struct MailEventTests {
     @Test func `mail goes from queued to delivered, whatever the order and however often it is told`() throws {
-        try withMail { mail in
+        try withMail { mail throws in
             #expect(try mail.tell([mail.event("delivered", 0), mail.event("processed", 0), mail.event("deferred", 1)]) == 204)
             #expect(try mail.tell([mail.event("delivered", 0), mail.event("delivered", 1)]) == 204)
             try mail.settle()
@@ -21,7 +20,7 @@ import Vocabulary
     }
 
     @Test func `a hard bounce ends its message and holds the address for good`() throws {
-        try withMail { mail in
+        try withMail { mail throws in
             #expect(try mail.tell([mail.event("bounce", 0, ["type": "bounce", "status": "5.1.1"])]) == 204)
             // Before anything is settled.
             #expect(try mail.suppressions() == ["p1@example.com bounce"])
@@ -32,7 +31,7 @@ import Vocabulary
     }
 
     @Test func `a bounce behind the delivery leaves it delivered and holds the address all the same`() throws {
-        try withMail { mail in
+        try withMail { mail throws in
             #expect(try mail.tell([mail.event("delivered", 0)]) == 204)
             try mail.settle()
             #expect(try mail.tell([mail.event("bounce", 0, ["type": "bounce", "status": "5.1.1"])]) == 204)
@@ -42,7 +41,7 @@ import Vocabulary
     }
 
     @Test func `soft bounces are counted, and the third holds the address`() throws {
-        try withMail { mail in
+        try withMail { mail throws in
             let blocked: JSONObject = ["type": "blocked", "status": "4.2.2"]
             #expect(try mail.tell([mail.event("bounce", 0, blocked)]) == 204)
             try mail.settle()
@@ -59,7 +58,7 @@ import Vocabulary
 
     @Test(arguments: [("spamreport", "complaint"), ("unsubscribe", "opt_out"), ("group_unsubscribe", "opt_out")])
     func `who complains or leaves gets nothing from then on, in consent as well`(_ event: String, _ reason: String) throws {
-        try withMail { mail in
+        try withMail { mail throws in
             #expect(try mail.tell([mail.event(event, 0), mail.event(event, 0)]) == 204)
             #expect(try mail.suppressions() == ["p1@example.com \(reason)"])
             let consents: [String] = try mail.site.owner.dynamic(
@@ -74,7 +73,7 @@ import Vocabulary
     }
 
     @Test func `opens and clicks of people are events of theirs, once each`() throws {
-        try withMail { mail in
+        try withMail { mail throws in
             let click = mail.event("click", 1, ["url": "https://shop.example/x"])
             #expect(
                 try mail.tell([mail.event("open", 0), mail.event("open", 0), mail.event("open", 1, ["sg_machine_open": true]), click])
@@ -96,7 +95,7 @@ import Vocabulary
             ("Invalid", "p1@example.com bounce"), ("Invalid SMTPAPI header", nil), ("Spam Content (if Spam Checker app is enabled)", nil),
         ] as [(String, String?)])
     func `what SendGrid keeps back fails, and says the same of the address`(_ reason: String, _ suppression: String?) throws {
-        try withMail { mail in
+        try withMail { mail throws in
             #expect(try mail.tell([mail.event("dropped", 0, ["reason": .string(reason)])]) == 204)
             try mail.settle()
             #expect(try mail.states() == ["failed", "sent", "sent"] && mail.suppressions() == (suppression.map { [$0] } ?? []))
@@ -104,7 +103,7 @@ import Vocabulary
     }
 
     @Test func `what is our own fault never holds an address, however often`() throws {
-        try withMail { mail in
+        try withMail { mail throws in
             for days in 1...3 { try mail.bouncedBefore(days: days, code: 50_700) }
             let ours: [JSONObject] = [["type": "blocked", "status": "5.7.1"], ["type": "blocked", "status": "4.2.2"], ["type": "odd"]]
             for (index, event) in ours.enumerated() { #expect(try mail.tell([mail.event("bounce", index, event)]) == 204) }
@@ -114,7 +113,7 @@ import Vocabulary
     }
 
     @Test func `many who had left before do not make their campaign look filtered`() throws {
-        try withMail(contacts: 25) { mail in
+        try withMail(contacts: 25) { mail throws in
             #expect(try mail.tell((0..<25).map { mail.event("dropped", $0, ["reason": "Unsubscribed Address"]) }) == 204)
             try mail.settle()
             #expect(try mail.states() == Array(repeating: "failed", count: 25) && mail.suppressions().count == 25)
@@ -159,7 +158,7 @@ import Vocabulary
     }
 
     @Test func `following the link to leave is no engagement, and nobody reads its token`() throws {
-        try withMail { mail in
+        try withMail { mail throws in
             let link = "\(WebhookSite.publicURL)/u/secret-token"
             #expect(try mail.tell([mail.event("click", 0, ["url": .string(link)])]) == 204)
             #expect(try mail.site.count("receipts") == 1 && mail.site.count("events") == 0 && mail.site.count("campaign_responses") == 0)
@@ -168,18 +167,16 @@ import Vocabulary
     }
 
     @Test func `the same event told by many at once is taken once`() throws {
-        try withMail { mail in
+        try withMail { mail throws in
             let body = JSONValue.array((0..<3).map { mail.event("open", $0) }).text
-            DispatchQueue.concurrentPerform(iterations: 4) { _ in
-                let status = try? mail.post(body: body).status
-                #expect(status == 204)
-            }
+            nonisolated(unsafe) let shared = mail
+            #expect(try inParallel(4) { _ in try shared.post(body: body).status } == [204, 204, 204, 204])
             #expect(try mail.site.count("receipts") == 3 && mail.site.count("events") == 3)
         }
     }
 
     @Test func `an event that the database refuses costs the others of a long batch nothing`() throws {
-        try withMail(contacts: 250) { mail in
+        try withMail(contacts: 250) { mail throws in
             try mail.site.owner.execute(
                 "ALTER TABLE receipts ADD CONSTRAINT refused CHECK (message_id IS NULL OR message_id <> '\(mail.messages[120])')")
             #expect(try mail.tell(mail.messages.indices.map { mail.event("delivered", $0) }) == 204)
@@ -188,7 +185,7 @@ import Vocabulary
     }
 
     @Test func `characters that are none, and elements that are none, cost the others nothing`() throws {
-        try withMail { mail in
+        try withMail { mail throws in
             let good = mail.event("delivered", 0).text
             func odd(_ index: Int, _ member: String) -> String { mail.event("delivered", index).text.dropLast() + ",\(member)}" }
             var bytes = Array("[\(odd(0, "\"reason\":\"\\ud83d x \\udc00 \\ud83d\\ude00 \\u0000\"")),".utf8)
@@ -206,7 +203,7 @@ import Vocabulary
     }
 
     @Test func `one bad element costs the others nothing`() throws {
-        try withMail { mail in
+        try withMail { mail throws in
             let odd: [JSONValue] = [
                 5, "x", [], [:], .null, ["event": 7], ["event": "delivered"], ["event": "delivered", "muster_message_id": "no id"],
                 ["event": .string(String(repeating: "e", count: 100)), "muster_message_id": .string("\(MessageID.new())")],
@@ -241,7 +238,7 @@ import Vocabulary
     }
 
     @Test func `what is not signed for this sender is refused, and leaves nothing`() throws {
-        try withMail { mail in
+        try withMail { mail throws in
             let event = mail.event("spamreport", 0)
             let body = JSONValue.array([event]).text
             let text = try Scene(mail.site.owner)
