@@ -5,4 +5,5 @@ import Messaging
 
 runWorker(
     handlers: importJobs + contactJobs + fieldJobs + segmentJobs + segmentActionJobs + scoreJobs + messagingJobs,
-    loops: sendingLoops + deliveryLoops + lookUpLoops + scheduleLoops + stopRuleLoops + segmentLoops + alertLoops + exportLoops + webhookLoops)
+    loops: sendingLoops + deliveryLoops + lookUpLoops + scheduleLoops + stopRuleLoops + segmentLoops + alertLoops + exportLoops
+        + webhookLoops)

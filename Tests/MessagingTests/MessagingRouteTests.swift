@@ -36,7 +36,8 @@ import Web
         things["/api/links/hits"] = hit
         let walk = try RouteWalk(
             routes, site.responder, site.owner, workspace: site.scene.workspace,
-            bodies: ["POST /api/senders": sender, "POST /api/campaigns/{id}/schedule": ["at": "2026-01-01T00:00:00Z"],
+            bodies: [
+                "POST /api/senders": sender, "POST /api/campaigns/{id}/schedule": ["at": "2026-01-01T00:00:00Z"],
                 "POST /api/campaigns/{id}/test": ["to": "+12025550123"],
             ],
             names: ["version": "1"])

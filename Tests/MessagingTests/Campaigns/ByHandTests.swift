@@ -181,7 +181,7 @@ import Vocabulary
                     try waitUntil("somebody retries") { isHeld.load(ordering: .acquiring) }
                     return try database.connect(as: .worker).inWorkspace(scene.workspace) { db in try SendLoop.finish(scene.campaign, db) }
                 }
-                let watching = try database.connect()
+                let watching = try database.connect(as: .superuser)
                 return try database.connect().transaction { db in
                     try db.setWorkspace(scene.workspace)
                     _ = try db.one(CampaignSQL.lock, scene.campaign)

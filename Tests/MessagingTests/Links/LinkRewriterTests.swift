@@ -87,7 +87,7 @@ import Vocabulary
             return try JSONValue(parsing: request.body)["tracking_settings"]
         }
         #expect(try settings(tracked)?["click_tracking"]?["enable"] == false && settings(tracked)?["open_tracking"]?["enable"] == false)
-        #expect(try settings(mail)?["click_tracking"] == nil)
+        #expect(try settings(mail)?["click_tracking"] == ["enable_text": false])
     }
 
     @Test func `no text makes the rewriter hang or crash, and without addresses nothing changes`() {
