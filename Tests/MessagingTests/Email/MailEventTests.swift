@@ -194,7 +194,7 @@ import Vocabulary
             #expect(try mail.site.count("receipts") == 2)
             // Named twice: no JSON that we take.
             #expect(try mail.tell([mail.event("processed", 2)]) == 204)
-            #expect(try mail.post(body: "[\(odd(1, "\"event\":\"open\"")),{\"a\":[}],\(mail.event("delivered", 2).text)]").status == 400)
+            #expect(try mail.post(body: "[\(odd(1, "\"event\":\"open\"")),{\"a\":[}]").status == 400)
             #expect(try mail.post(body: "[\(odd(1, "\"event\":\"open\"")),\(mail.event("delivered", 2).text)]").status == 204)
             #expect(try mail.site.count("receipts") == 4, "\(good)")
             #expect(try mail.tell([mail.event("Delivered", 0), mail.event("deliver\u{0}ed", 0), mail.event("", 0)]) == 204)

@@ -167,7 +167,9 @@ import Testing
         #expect(try TextTemplate(String(repeating: "{{ a }}", count: 11)).text(for: many) == nil)
         #expect(try TextTemplate("{{ a | replace: \"a\", \"aaaaaaaaaaa\" }}").text(for: many) == nil)
         #expect(try TextTemplate("{% if a contains \"\(String(repeating: "a", count: 5000))b\" %}x{% endif %}").text(for: many) == nil)
-        #expect(try TextTemplate(loop + "{% if a contains \"b\" %}{% endif %}{% endfor %}").text(for: many) != nil)
+        let search = "{% if a contains \"b\" %}{% endif %}{% endfor %}"
+        #expect(try TextTemplate("{% for x in list limit: 20 %}" + search).text(for: many) != nil)
+        #expect(try TextTemplate(loop + search).text(for: many) == nil)
     }
 
     @Test(
@@ -185,7 +187,7 @@ import Testing
                 "o": .object((0..<500).reduce(into: JSONObject()) { $0["k\($1)"] = .integer(Int64($1)) }),
             ]
         ]
-        let text = "{% for x in list %}\(step.replacing("NUMBER", with: String(repeating: "7", count: 1000))){% endfor %}"
+        let text = "{% for x in list %}\(step.replacing("NUMBER", with: String(repeating: "7", count: 15))){% endfor %}"
         #expect(try TextTemplate(text).text(for: contact) == nil)
         #expect(try TextTemplate(text.replacing("in list", with: "in list limit: 3")).text(for: contact) != nil)
     }
