@@ -1,8 +1,13 @@
 #!/usr/bin/env python3
 """What Twilio and SendGrid publish for their customers, pointed at Muster: their libraries take our sandbox for the provider,
 accept the signatures that it makes, and make signatures that our webhooks accept. On a stack that `make run` started."""
-import http.client, http.server, json, os, pathlib, secrets, sys, threading, time, urllib.parse
+import base64, hashlib, http.client, http.server, json, os, pathlib, secrets, sys, threading, time, urllib.parse
 
+import ecdsa
+from python_http_client.exceptions import BadRequestsError, UnauthorizedError
+from sendgrid import SendGridAPIClient
+from sendgrid.helpers.eventwebhook import EventWebhook
+from sendgrid.helpers.mail import CustomArg, Header, Mail
 from twilio.base.exceptions import TwilioRestException
 from twilio.http.http_client import TwilioHttpClient
 from twilio.request_validator import RequestValidator
@@ -132,6 +137,57 @@ inbound = {"MessageSid": "SM" + secrets.token_hex(16), "AccountSid": account, "F
            "NumMedia": "0", "NumSegments": "1", "ApiVersion": "2010-04-01"}
 status, answer = told(inbound_path, inbound, validator.compute_signature(ENV["MUSTER_URL"].rstrip("/") + inbound_path, inbound))
 check("our webhook takes a reply that their library signed, and answers in TwiML", (status, b"<Response" in answer), (200, True))
+
+# MARK: SendGrid
+
+api_key = "SG." + secrets.token_urlsafe(24)
+public_key = call("POST", f"{path}/mail-keys", {"api_key": api_key, "events_url": f"{here}/events"})["public_key"]
+mail = Mail(from_email="team@shop.example", to_emails="reader@people.example", subject="Grüße 🙂", plain_text_content="Hallo", html_content="<p>Hallo</p>")
+mail.add_header(Header("X-Test", "yes"))
+mail.add_custom_arg(CustomArg("message_id", "0190f5c2-0000-7000-8000-000000000000"))
+answer = SendGridAPIClient(api_key, host=SANDBOX).send(mail)
+check("sendgrid: a mail is taken, under an id", (answer.status_code, bool(answer.headers["X-Message-Id"])), (202, True))
+for what, make, refusal in (
+        ("a wrong key", lambda: SendGridAPIClient("SG.wrong", host=SANDBOX).send(mail), UnauthorizedError),
+        ("a mail without a subject", lambda: SendGridAPIClient(api_key, host=SANDBOX).send(
+            Mail(from_email="team@shop.example", to_emails="a@people.example", subject="", plain_text_content="x")), BadRequestsError)):
+    try:
+        make()
+        check(f"sendgrid: {what} is refused", False)
+    except refusal as error:
+        check(f"sendgrid: {what} is refused, with its reasons", bool(json.loads(error.body)["errors"]))
+
+events = until("a signed event", lambda: [r for r in Receiver.received if r[0] == "/events" and b'"delivered"' in r[2]])
+verifier = EventWebhook(public_key)
+for target, headers, body in [r for r in Receiver.received if r[0] == "/events"]:
+    headers = {name.lower(): value for name, value in headers.items()}
+    signature, timestamp = (headers[f"x-twilio-email-event-webhook-{part}"] for part in ("signature", "timestamp"))
+    check("sendgrid: its verifier accepts our events", verifier.verify_signature(body.decode(), signature, timestamp))
+    check("sendgrid: and not another text", verifier.verify_signature(body.decode().replace("reader", "writer"), signature, timestamp), False)
+    check("sendgrid: nor another time", verifier.verify_signature(body.decode(), signature, str(int(timestamp) + 1)), False)
+
+# Their signature, our webhook.
+key = ecdsa.SigningKey.generate(ecdsa.NIST256p)
+mine = base64.b64encode(key.verifying_key.to_der()).decode()
+mailer = call("POST", "/api/senders", {
+    "name": f"Library mail {secrets.token_hex(4)}", "channel": "email", "provider": "sendgrid", "from_email": "team@shop.example",
+    "rate_parts_per_second": 1, "credentials": {"api_key": api_key, "webhook_public_key": mine}})["id"]
+
+
+def told_events(body, signed=None, timestamp=None, by=key):
+    timestamp = timestamp or str(int(time.time()))
+    made = by.sign((timestamp + (signed or body)).encode(), hashfunc=hashlib.sha256, sigencode=ecdsa.util.sigencode_der)
+    signature = base64.b64encode(made).decode()
+    return request("POST", f"/webhooks/sendgrid/{mailer}/events", body.encode(), {
+        "Content-Type": "application/json", "X-Twilio-Email-Event-Webhook-Signature": signature,
+        "X-Twilio-Email-Event-Webhook-Timestamp": timestamp})[0]
+
+
+batch = json.dumps([{"email": "réader@people.example", "timestamp": int(time.time()), "event": "processed", "sg_event_id": secrets.token_urlsafe(16),
+                     "sg_message_id": "abc.recv-1"}], ensure_ascii=False) + "\r\n"
+check("our webhook accepts events signed with the library that theirs verifies with", told_events(batch) in (200, 204))
+check("and refuses them with another text", told_events(batch.replace("processed", "delivered"), signed=batch), 403)
+check("and by another key", told_events(batch, by=ecdsa.SigningKey.generate(ecdsa.NIST256p)), 403)
 
 server.shutdown()
 print("all accepted" if not failures else f"{failures} failed")
