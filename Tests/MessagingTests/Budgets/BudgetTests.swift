@@ -31,6 +31,28 @@ private let prices = #"{"prices":{"currency":"USD","items":[{"channel":"sms","co
         }
     }
 
+    @Test func `a message that somebody has tried again is paid again`() throws {
+        try withSending(contacts: 20) { sending in
+            try sending.db.execute("UPDATE workspaces SET settings = '\(prices)'")
+            try set(20, sending)
+            try sending.run()
+            #expect(try sending.states() == ["sent": 20])
+            try sending.db.execute(
+                """
+                UPDATE messages SET state = 'undelivered', provider_status = 'undelivered', provider_rank = 4, settled_at = now();
+                UPDATE campaigns SET status = 'sending', finished_at = NULL;
+                """)
+            let scene = sending.scene
+            try sending.db.transaction { db in
+                try db.setWorkspace(scene.workspace)
+                #expect(try db.one(ByHandSQL.retry, scene.campaign, nil, ["undelivered"], nil, 5) == 5)
+            }
+            try sending.run()
+            #expect(sending.provider.ledger.count == 20)
+            #expect(try sending.db.value("SELECT status || ' ' || status_reason FROM campaigns") == "paused budget_spent")
+        }
+    }
+
     @Test func `a message without a price does not go while there is a budget`() throws {
         try withSending(contacts: 10) { sending in
             try sending.db.execute("UPDATE workspaces SET settings = '\(prices.replacing("US", with: "DE"))'")
