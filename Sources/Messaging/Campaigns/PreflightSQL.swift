@@ -3,14 +3,19 @@ internal import PostgreSQL
 internal import Vocabulary
 
 enum PreflightSQL {
-    private static let audience = Holdout.audience(campaign: "$1::uuid", segment: "$2", channel: "$3")
+    /// The same look at the segment that freezing takes, and what the hours and caps of now would make of it.
+    private static let audience = Forecast.audience(
+        Holdout.audience(campaign: "$1::uuid", segment: "$2", channel: "$3"), campaign: "$1::uuid", channel: "$3::text")
 
-    /// The same look at the segment that freezing takes, counted by reason, with some of each; no reason: they would get it.
+    /// Counted by reason, with some of each; no reason: they would get it, `later` of them when their quiet hours are over, the
+    /// last at `last_opens_at`.
     static let waterfall = Statement<WaterfallStep, CampaignID, SegmentID, Channel>(
         """
-        WITH judged AS MATERIALIZED (SELECT r.contact_id, r.reason FROM (\(audience)) r),
-             counted AS (SELECT j.reason, count(*) AS count FROM judged j GROUP BY j.reason)
-        SELECT n.reason, n.count,
+        WITH judged AS MATERIALIZED (SELECT r.contact_id, r.reason, r.opens_at FROM (\(audience)) r),
+             counted AS (
+                 SELECT j.reason, count(*) AS count, count(j.opens_at) AS later, max(j.opens_at) AS last_opens_at
+                   FROM judged j GROUP BY j.reason)
+        SELECT n.reason, n.count, n.later, n.last_opens_at,
                CASE WHEN n.reason IS NOT NULL THEN (
                    SELECT jsonb_agg(jsonb_build_object('id', s.contact_id, 'name', (
                               SELECT coalesce(c.name, nullif(concat_ws(' ', c.first_name, c.last_name), '')) FROM contacts c

@@ -147,6 +147,7 @@ import Vocabulary
             #expect(
                 steps.map { "\($0["reason"]!.string!) \($0["count"]!.integer!) \($0["remaining"]!.integer!)" } == [
                     "no_address 1 4", "invalid_address 0 4", "opted_out 0 4", "suppressed 0 4", "no_consent 1 3", "holdout 0 3",
+                    "quiet_hours 0 3", "over_cap 0 3",
                 ])
             #expect(steps[0]["sample"] == [["id": .string(site.scene.contacts[0].description), "name": "P1"]])
             #expect(steps[4]["sample"] == [["id": .string(site.scene.contacts[4].description), "name": "P5"]])
