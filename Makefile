@@ -1,8 +1,8 @@
 # The commands that a newcomer and a maintainer need. `make help` lists them.
-.PHONY: help run stop test bench acceptance providers property harness harness-broken fuzz check build fmt lint db-reset migrate openapi install
+.PHONY: help run stop test bench acceptance acceptance-reasons providers property harness harness-broken fuzz check build fmt lint db-reset migrate openapi install
 
 help: ## List the commands
-	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 28
 
 run: ## Install what is missing, build, start everything, run the main job once; MUSTER_PORT= chooses the port
 	@scripts/run
@@ -18,6 +18,9 @@ bench: ## Measure beside baselines on the running stack; ONLY=name,name for some
 
 acceptance: ## The main job with 64,000 contacts on the running stack, every number checked; CONTACTS= names the file
 	@scripts/acceptance
+
+acceptance-reasons: ## Two campaigns to 10,000 people with every reason for being left out, compared message by message; SEED= repeats one
+	@scripts/acceptance reasons
 
 providers: ## Twilio's and SendGrid's own Python libraries against our sandbox and webhooks, on the running stack
 	@scripts/providers
