@@ -85,6 +85,7 @@ let package = Package(
         tests("AudienceTests", ["Audience", "RuleInput"], data: ["Rules/Corpus"]),
         tests("MessagingTests", ["Messaging"], data: ["Resources"]),
         tests("AnalyticsTests", ["Analytics"]),
+        .executableTarget(name: "bench-client", dependencies: ["HTTPClient", "Jobs", "Messaging"], path: "Tests/BenchClient"),
         tests("SystemTests", ["Accounts", "Audience", "Messaging", "Analytics", "FastCGI"]),
     ],
     swiftLanguageModes: [.v6],

@@ -5,11 +5,12 @@ Every figure is a ratio to a baseline of the same run, because machines differ a
 Prints a table and writes .run/bench.json. `make bench ONLY=listing` runs one,
 `ONLY=segments,rls` two; SCALE=0.05 makes the million contacts of the segments fewer.
 """
-import base64, csv, hashlib, hmac, io, json, os, pathlib, re, signal, socket, statistics, struct, subprocess, sys, tempfile, time
-import urllib.parse, uuid
+import csv, io, json, os, pathlib, re, signal, socket, statistics, struct, subprocess, sys, tempfile, time
+import uuid
 
 from bench_tools import ENV, ROOT, ROUNDS, RUN, SECONDS, alternate, call, conninfo, finish, new_workspace, pgbench, psql, report
 from bench_tools import results, statement, with_values, wrk
+import bench_campaigns
 import bench_segments
 
 
@@ -33,48 +34,6 @@ def listing():
     report("listing", *alternate(
         lambda: wrk("/api/segments?limit=20", [f"Authorization: Bearer {token}"]), lambda: pgbench(script)),
         0.45, "requests/s")
-
-
-def webhook():
-    workspace, token, _ = new_workspace("webhook")
-    secret = "0123456789abcdef0123456789abcdef"
-    account = "AC" + "a" * 32
-    sender = call("POST", "/api/senders", token, {
-        "name": "bench", "channel": "sms", "provider": "twilio", "from": "+12025550100", "rate_parts_per_second": 1000,
-        "credentials": {"account_sid": account, "auth_token": secret, "api_key_sid": "SK" + "b" * 32, "api_key_secret": "c" * 32}})
-    path = f"/webhooks/twilio/{sender['id']}/status"
-    with tempfile.TemporaryDirectory() as folder:
-        requests = pathlib.Path(folder, "requests")
-        with requests.open("w") as file:
-            for _ in range(60_000 * max(1, SECONDS // 4)):
-                target = f"{path}?m={uuid.uuid4()}"
-                sid = "SM" + uuid.uuid4().hex
-                form = {"MessageSid": sid, "SmsSid": sid, "MessageStatus": "delivered", "SmsStatus": "delivered",
-                        "AccountSid": account, "From": "+12025550100", "To": "+12025550123", "ApiVersion": "2010-04-01"}
-                signed = ENV["MUSTER_URL"] + target + "".join(name + form[name] for name in sorted(form))
-                mac = base64.b64encode(hmac.new(secret.encode(), signed.encode(), hashlib.sha1).digest()).decode()
-                file.write(f"{target}\t{mac}\t{urllib.parse.urlencode(form)}\n")
-        lua = pathlib.Path(folder, "requests.lua")
-        lua.write_text(f"""
-            local file = io.open("{requests}")
-            function request()
-                local line = file:read("*l")
-                if not line then file:seek("set", 0) line = file:read("*l") end
-                local target, mac, body = line:match("([^\\t]+)\\t([^\\t]+)\\t(.*)")
-                return wrk.format("POST", target, {{["Content-Type"] = "application/x-www-form-urlencoded", ["X-Twilio-Signature"] = mac}}, body)
-            end""")
-        columns = psql("SELECT string_agg(column_name, ',') FROM information_schema.columns WHERE table_name = 'receipts'")
-        kept = psql(f"SELECT 1 FROM receipts WHERE workspace_id = '{workspace}' LIMIT 1")
-        wrk(path, lua=str(lua), seconds=1)
-        row = json.loads(psql(f"SELECT to_jsonb(r) FROM receipts r WHERE workspace_id = '{workspace}' LIMIT 1"))
-        fixed = {k: v for k, v in row.items() if v is not None and k not in ("id", "received_at", "sid", "workspace_id")}
-        def literal(value):
-            return "'" + (json.dumps(value) if isinstance(value, (dict, list)) else str(value)).replace("'", "''") + "'"
-        names = ", ".join(["workspace_id", "sid"] + list(fixed))
-        values = ", ".join(["current_workspace()", "md5(random()::text)"] + [literal(v) for v in fixed.values()])
-        script = (f"\\startpipeline\nSELECT set_workspace('{workspace}');\nINSERT INTO receipts ({names}) VALUES ({values});\n\\endpipeline\n")
-        report("webhook", *alternate(lambda: wrk(path, lua=str(lua)), lambda: pgbench(script)), 0.5, "requests/s")
-    psql(f"DELETE FROM receipts WHERE workspace_id = '{workspace}'", "muster_maintenance")
 
 
 def hillstrom():
@@ -144,33 +103,6 @@ def import_csv():
         report("import", *alternate(ours, baseline), 0.2, "rows/s")
 
 
-def send():
-    workspace, token, _ = new_workspace("send")
-    count = 10_000
-    text = "external_id,phone,name\n" + "".join(f"B{n},+1{202 + n // 10000 % 700}55{n % 100000:05},Reader {n}\n" for n in range(count))
-    finish(call("POST", "/api/contacts/import", token, text.encode(), "text/csv")["job"]["id"], token)
-    accounts = {"account_sid": "AC" + "d" * 32, "auth_token": "e" * 32, "api_key_sid": "SK" + "f" * 32, "api_key_secret": "a" * 32}
-    sender = call("POST", "/api/senders", token, {
-        "name": "bench", "channel": "sms", "provider": "twilio", "from": "+12025550100", "rate_parts_per_second": 10000, "credentials": accounts})
-    segment = call("POST", "/api/segments", token, {"name": "All", "rule": {"version": 1, "match": {"all": []}}})
-    rates = []
-    for round in range(max(3, ROUNDS // 2)):
-        campaign = call("POST", "/api/campaigns", token, {
-            "name": f"Bench {round}", "channel": "sms", "segment_id": segment["id"], "sender_id": sender["id"], "body": "Hi {{ name }}, news for you."})
-        call("POST", f"/api/campaigns/{campaign['id']}/start", token, {})
-        while not call("GET", f"/api/campaigns/{campaign['id']}/messages?state=sent&limit=1", token)["items"]:
-            time.sleep(0.02)
-        started, already = time.time(), sent(campaign["id"])
-        while call("GET", f"/api/campaigns/{campaign['id']}", token)["status"] not in ("finished",):
-            time.sleep(0.05)
-        rates.append((sent(campaign["id"]) - already) / (time.time() - started))
-    report("send", rates, None, 500, "messages/s")
-
-
-def sent(campaign):
-    return int(psql(f"SELECT count(*) FROM messages WHERE campaign_id = '{campaign}' AND sent_at IS NOT NULL"))
-
-
 def fastcgi_get(path, address):
     """The least FastCGI client: one GET, the whole answer."""
     def record(kind, content):
@@ -217,7 +149,7 @@ def idle():
     report("start to first answer", times, None, 100, "ms", higher_is_better=False)
 
 
-figures = {"listing": listing, "webhook": webhook, "preview": preview, "import": import_csv, "send": send, "idle": idle,
+figures = {"listing": listing, "preview": preview, "import": import_csv, "idle": idle, **bench_campaigns.figures,
            **bench_segments.figures}
 only = [name for name in os.environ.get("ONLY", "").split(",") if name]
 if unknown := [name for name in only if name not in figures]:

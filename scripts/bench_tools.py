@@ -23,13 +23,16 @@ def psql(sql, role="muster_owner"):
     return done.stdout.strip()
 
 
-def pgbench(script, role="muster_responder", clients=16, seconds=SECONDS):
-    """Transactions per second of a script, prepared."""
+def pgbench(script, role="muster_responder", clients=16, seconds=SECONDS, transactions=None, rate=None, variables={}):
+    """Transactions per second of a script, prepared; so many of each client, or for so long, at most at a rate."""
+    bounds = ["-t", str(transactions)] if transactions else ["-T", str(seconds)]
+    bounds += ["-R", f"{rate:.1f}"] if rate else []
+    bounds += [option for name, value in variables.items() for option in ("-D", f"{name}={value}")]
     with tempfile.NamedTemporaryFile("w", suffix=".sql") as file:
         file.write(script)
         file.flush()
         done = subprocess.run(
-            ["pgbench", "-n", "-M", "prepared", "-c", str(clients), "-j", "1", "-T", str(seconds), "-f", file.name, conninfo(role)],
+            ["pgbench", "-n", "-M", "prepared", "-c", str(clients), "-j", "1", *bounds, "-f", file.name, conninfo(role)],
             text=True, capture_output=True)
     if done.returncode:
         sys.exit(f"pgbench: {done.stderr}\n{script}")

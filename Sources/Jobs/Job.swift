@@ -7,11 +7,17 @@ public import Vocabulary
 public struct JobHandler: Sendable {
     public let kind: String
     public let maximumAttempts: Int
+    /// How many jobs of one workspace a thread takes together, one after the other: more than 1 for those that take
+    /// milliseconds. They end in one transaction, so one that has run may run again, as after any crash.
+    public let mostAtOnce: Int
     /// - Returns: the job's result, as `GET /api/jobs/{id}` shows it.
     public let run: @Sendable (JobContext) throws -> JSONValue
-    public init(_ kind: String, maximumAttempts: Int = 5, run: @escaping @Sendable (JobContext) throws -> JSONValue) {
+    public init(
+        _ kind: String, maximumAttempts: Int = 5, mostAtOnce: Int = 1, run: @escaping @Sendable (JobContext) throws -> JSONValue
+    ) {
         self.kind = kind
         self.maximumAttempts = maximumAttempts
+        self.mostAtOnce = mostAtOnce
         self.run = run
     }
 }

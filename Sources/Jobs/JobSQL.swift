@@ -21,14 +21,20 @@ enum JobSQL {
         SELECT id FROM made UNION ALL SELECT id FROM open
         """)
 
-    static let notify = Statement<Bool>("SELECT pg_notify('muster_jobs', '') IS NULL")
+    /// Which line is longer now; nothing for a payload: some line.
+    static let notify = Statement<Bool>("SELECT pg_notify('muster_jobs', current_workspace()::text) IS NULL")
 
-    static let claim = Statement<ClaimedJob, [String], Double>(
+    static let lines = Statement<LineOfJobs, [String]>("SELECT workspace_id, run_at FROM lines_of_jobs($1)")
+
+    /// - Parameters: workspace, kinds, how many of each at once, lease in seconds, and the place behind which to look.
+    static let claim = Statement<ClaimedJob, WorkspaceID, [String], [Int], Double, Instant, JobID>(
         """
-        SELECT workspace_id, id, kind, payload, attempt, max_attempts, lease_token FROM claim_job($1, $2)
+        SELECT workspace_id, id, kind, payload, attempt, max_attempts, run_at, lease_token FROM claim_jobs($1, $2, $3, $4, $5, $6)
+         ORDER BY run_at, id
         """)
 
-    static let secondsUntilDue = Statement<Double?, [String]>("SELECT seconds_until_job_due($1)")
+    /// When the first job may run that is not due yet.
+    static let nextInLine = Statement<Instant?, WorkspaceID, [String]>("SELECT next_in_line($1, $2)")
 
     /// Zero rows: the lease is lost, and with it the right to write.
     static let holdLease = Statement<Bool, JobID, UUID, Double>(
@@ -45,11 +51,13 @@ enum JobSQL {
         RETURNING cancel_requested_at IS NOT NULL
         """)
 
-    static let succeed = Statement<Int, JobID, UUID, JSONValue>(
+    /// Those whose leases still hold.
+    static let succeed = Statement<Int, [JobID], [UUID], [JSONValue]>(
         """
-        UPDATE jobs SET state = 'succeeded', progress = 1, result = $3, problem = NULL, finished_at = now(),
-                        lease_token = NULL, lease_until = NULL
-         WHERE workspace_id = current_workspace() AND id = $1 AND lease_token = $2 AND state = 'running'
+        UPDATE jobs j SET state = 'succeeded', progress = 1, result = e.result, problem = NULL, finished_at = now(),
+                          lease_token = NULL, lease_until = NULL
+          FROM unnest($1::uuid[], $2::uuid[], $3::jsonb[]) AS e (id, lease_token, result)
+         WHERE j.workspace_id = current_workspace() AND j.id = e.id AND j.lease_token = e.lease_token AND j.state = 'running'
         """)
 
     static let end = Statement<Int, JobID, UUID, String, JSONValue>(
@@ -93,6 +101,7 @@ struct ClaimedJob: RowDecodable {
     let payload: JSONValue
     let attempt: Int
     let maximumAttempts: Int
+    let runAt: Instant
     let lease: UUID
     init(_ row: borrowing Row) throws(PostgresError) {
         workspace = try row["workspace_id"]
@@ -101,6 +110,7 @@ struct ClaimedJob: RowDecodable {
         payload = try row["payload"]
         attempt = try row["attempt"]
         maximumAttempts = try row["max_attempts"]
+        runAt = try row["run_at"]
         lease = try row["lease_token"]
     }
 }

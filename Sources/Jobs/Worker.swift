@@ -68,6 +68,7 @@ public func runWorker(handlers: [JobHandler], loops: [WorkerLoop]) {
 final class Worker: Sendable {
     private let configuration: Configuration
     private let handlers: [String: JobHandler]
+    private let queue: JobQueue
     private let loops: [WorkerLoop]
     private let isStopping = Atomic<Bool>(false)
     /// Becomes readable when the worker stops; nobody reads it, so it ends every wait.
@@ -77,6 +78,7 @@ final class Worker: Sendable {
     init(_ configuration: Configuration, _ handlers: [JobHandler], _ loops: [WorkerLoop]) {
         self.configuration = configuration
         self.handlers = Dictionary(uniqueKeysWithValues: handlers.map { ($0.kind, $0) })
+        queue = JobQueue(handlers)
         self.loops = loops
         var ends: [Int32] = [-1, -1]
         precondition(pipe(&ends) == 0, "no descriptors left")
@@ -125,26 +127,36 @@ final class Worker: Sendable {
 
     private func takeJobs() {
         let db = Connection(lazily: configuration.database, applicationName: "muster-worker jobs")
-        let kinds = Array(handlers.keys)
         var isListening = false
         while !isStopping.load(ordering: .relaxed) {
             do {
                 if !isListening {
                     try db.listen("muster_jobs")
                     isListening = true
+                    // What was told before is lost.
+                    queue.heard()
                 }
-                if let claimed = try db.first(JobSQL.claim, kinds, JobContext.leaseSeconds) {
+                let claimed = try queue.take(db)
+                if let first = claimed.first {
                     perform(claimed, db)
+                    queue.ended(first.workspace)
                 } else {
                     // New jobs notify; the wait is for those that wait for their time, and in case a notice was lost.
-                    let due = try db.one(JobSQL.secondsUntilDue, kinds) ?? 5
-                    _ = try db.waitForNotification(
-                        timeoutSeconds: min(5, max(0.02, due)), orReadable: stopSignal.read)
+                    try hear(db, withinSeconds: min(5, max(0.02, queue.secondsUntilDue ?? 5)))
                 }
             } catch {
                 isListening = false
                 pause(error, "jobs")
             }
+        }
+    }
+
+    /// Waits for a notice, and takes all that have come.
+    private func hear(_ db: Connection, withinSeconds seconds: Double) throws {
+        var timeout = seconds
+        while let notice = try db.waitForNotification(timeoutSeconds: timeout, orReadable: stopSignal.read) {
+            if let workspace = WorkspaceID(notice.payload) { queue.heard(of: workspace) } else { queue.heard() }
+            timeout = 0
         }
     }
 
@@ -175,18 +187,33 @@ final class Worker: Sendable {
 
     // MARK: One job
 
-    /// Runs a claimed job to its outcome, which is in the table when this returns.
-    func perform(_ claimed: ClaimedJob, _ db: Connection) {
-        guard let handler = handlers[claimed.kind] else { return }
-        let context = JobContext(claimed, db, exports: configuration.exports) { self.isStopping.load(ordering: .relaxed) }
-        let started = Instant.now()
-        var outcome = "succeeded"
-        do {
-            let result = try handler.run(context)
-            try settle(context) { db in try db.run(JobSQL.succeed, context.job, context.lease, result) }
-        } catch {
-            outcome = fail(context, claimed, error)
+    func perform(_ claimed: ClaimedJob, _ db: Connection) { perform([claimed], db) }
+
+    /// Runs claimed jobs of one workspace to their outcomes, which are in the table when this returns.
+    func perform(_ claimed: [ClaimedJob], _ db: Connection) {
+        var done: [(job: ClaimedJob, context: JobContext, result: JSONValue, started: Instant)] = []
+        for job in claimed {
+            guard let handler = handlers[job.kind] else { continue }
+            let context = JobContext(job, db, exports: configuration.exports) { self.isStopping.load(ordering: .relaxed) }
+            let started = Instant.now()
+            do {
+                done.append((job, context, try handler.run(context), started))
+            } catch {
+                tell(job, fail(context, job, error), since: started)
+            }
         }
+        guard let first = done.first else { return }
+        do {
+            try settle(first.context) { db in
+                try db.run(JobSQL.succeed, done.map(\.context.job), done.map(\.context.lease), done.map(\.result))
+            }
+            for end in done { tell(end.job, "succeeded", since: end.started) }
+        } catch {
+            for end in done { tell(end.job, fail(end.context, end.job, error), since: end.started) }
+        }
+    }
+
+    private func tell(_ claimed: ClaimedJob, _ outcome: String, since started: Instant) {
         Log.info(
             "job",
             [
@@ -201,6 +228,7 @@ final class Worker: Sendable {
             switch error {
             case let snooze as JobSnooze:
                 try settle(context) { db in try db.run(JobSQL.retry, context.job, context.lease, snooze.seconds, nil, 1) }
+                queue.heard(of: context.workspace, runAt: .now() + snooze.seconds)
                 return "snoozed"
             case is JobCancelled:
                 let problem: JSONValue = ["code": "cancelled", "detail": "Somebody asked for it to stop."]

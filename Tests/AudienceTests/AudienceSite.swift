@@ -47,7 +47,7 @@ struct AudienceSite {
 
     private func work(on handlers: [JobHandler]) throws -> JobID? {
         let db = try database.connect(as: .worker)
-        guard let claimed = try db.first(JobSQL.claim, handlers.map(\.kind), JobContext.leaseSeconds) else { return nil }
+        guard let claimed = try JobQueue(handlers).take(db).first else { return nil }
         Worker(try testConfiguration(database: database.conninfo(as: .worker)), handlers, []).perform(claimed, db)
         return claimed.id
     }
@@ -72,7 +72,7 @@ struct AudienceSite {
 
     private func claim() throws -> (ClaimedJob, Connection) {
         let db = try database.connect(as: .worker)
-        guard let claimed = try db.first(JobSQL.claim, ["import_contacts"], JobContext.leaseSeconds) else {
+        guard let claimed = try JobQueue([("import_contacts", 1)]).take(db).first else {
             throw TestSupportError("no import waits")
         }
         return (claimed, db)

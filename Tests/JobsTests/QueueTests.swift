@@ -38,8 +38,9 @@ extension Connection {
             """, [job.sqlValue])
         return try #require(rows.first)
     }
+    /// As a worker does that has just begun.
     func claim(_ kinds: [String] = ["test"], leaseSeconds: Double = 60) throws -> ClaimedJob? {
-        try first(JobSQL.claim, kinds, leaseSeconds)
+        try JobQueue(kinds.map { ($0, 1) }, leaseSeconds: leaseSeconds).take(self).first
     }
 }
 
@@ -138,8 +139,69 @@ extension Connection {
             for _ in 0..<5 { _ = try db.enqueue(in: loud) }
             _ = try db.enqueue(in: quiet)
             let worker = try database.connect(as: .worker)
-            let order = try (0..<3).map { _ in try worker.claim()?.workspace }
+            let queue = JobQueue([("test", 1)])
+            let order = try (0..<3).map { _ in try queue.take(worker).first?.workspace }
             #expect(order == [loud, quiet, loud])
+        }
+    }
+
+    @Test func `a job whose transaction took long is found, although others of its workspace came after it and are done`() throws {
+        try withOwnDatabase { database throws in
+            let (db, slow) = (try database.connect(), try database.connect())
+            let workspace = try db.createWorkspace()
+            let worker = try database.connect(as: .worker)
+            let queue = JobQueue([("test", 1)])
+            let late = try slow.transaction { slow in
+                try slow.setWorkspace(workspace)
+                let late = try slow.enqueue("test")
+                _ = try db.enqueue(in: workspace)
+                #expect(try queue.take(worker).count == 1)
+                queue.ended(workspace)
+                return late
+            }
+            // It is behind nothing that a claim would look at, until the lines are read anew.
+            queue.heard(of: workspace)
+            var found: [ClaimedJob] = []
+            try waitUntil("the late job") {
+                found = try queue.take(worker)
+                return !found.isEmpty
+            }
+            #expect(found.map(\.id) == [late])
+        }
+    }
+
+    @Test func `a claim does not look at what has ended again, also where it cannot be cleared away`() throws {
+        try withOwnDatabase { database throws in
+            let db = try database.connect()
+            let workspace = try db.createWorkspace()
+            // A snapshot that needs all that was.
+            let reader = try database.connect()
+            try reader.execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1")
+            try db.runDynamic(
+                """
+                INSERT INTO jobs (workspace_id, kind, run_at)
+                SELECT $1, 'test', now() - interval '1 hour' + n * interval '1 second' FROM generate_series(1, 2000) n
+                """, [workspace.sqlValue])
+            let done = "run_at <= (SELECT min(run_at) FROM jobs) + interval '1990 seconds'"
+            try db.execute(
+                "UPDATE jobs SET state = 'running', attempt = 1, lease_token = gen_random_uuid(), lease_until = now() WHERE \(done)")
+            try db.execute(
+                "UPDATE jobs SET state = 'succeeded', finished_at = now(), lease_token = NULL, lease_until = NULL WHERE \(done)")
+            // Pages that one more claim looks at, behind the place that was reached and from the beginning.
+            func pages(behind runAt: String) throws -> Int {
+                let plan: [String] = try db.dynamic(
+                    """
+                    EXPLAIN (ANALYZE, BUFFERS, COSTS OFF, TIMING OFF)
+                    SELECT * FROM claim_jobs('\(workspace)', '{test}', '{1}', 60, '\(runAt)', '\(UUID(high: 0, low: 0))')
+                    """, [])
+                let hit = try #require(plan.first { $0.contains("shared hit=") })
+                return Int(hit.drop { $0 != "=" }.dropFirst().prefix { $0.isNumber }) ?? 0
+            }
+            // The first of a connection also reads the catalogue.
+            _ = try pages(behind: "-infinity")
+            let beginning = try pages(behind: "-infinity")
+            let reached = try pages(behind: try db.value("SELECT max(run_at)::text FROM jobs WHERE state = 'succeeded'"))
+            #expect(reached * 3 < beginning, "\(reached) pages behind the place, \(beginning) from the beginning")
         }
     }
 
@@ -153,10 +215,10 @@ extension Connection {
                 try db.enqueue("unknown")
             }
             let worker = try database.connect(as: .worker)
-            #expect(try worker.claim() == nil)
-            let seconds = try #require(try worker.one(JobSQL.secondsUntilDue, ["test"]))
-            #expect((3590...3600).contains(seconds))
-            #expect(try worker.one(JobSQL.secondsUntilDue, ["none"]) == nil)
+            let (queue, other) = (JobQueue([("test", 1)]), JobQueue([("none", 1)]))
+            #expect(try queue.take(worker).isEmpty && other.take(worker).isEmpty)
+            #expect((3590...3600).contains(try #require(queue.secondsUntilDue)))
+            #expect(other.secondsUntilDue == nil)
             #expect(try worker.claim(["unknown"]) != nil)
         }
     }

@@ -60,6 +60,45 @@ private struct Ours: Error {}
         }
     }
 
+    @Test func `short jobs are taken together, and each has its own outcome`() throws {
+        try withBench { bench throws in
+            let jobs = try (0..<5).map { _ in try bench.owner.enqueue(in: bench.workspace) }
+            _ = try bench.owner.enqueue(in: bench.workspace, "other")
+            let failing = jobs[1]
+            let handlers = [
+                JobHandler("test", mostAtOnce: 4) { context in
+                    if context.job == failing { throw JobFailure("bad", "No.") }
+                    return ["job": .string(context.job.description)]
+                }, JobHandler("other") { _ in [:] },
+            ]
+            let configuration = try testConfiguration(database: bench.database.conninfo(as: .worker))
+            let (worker, queue) = (Worker(configuration, handlers, []), JobQueue(handlers))
+            var sizes: [Int] = []
+            while case let claimed = try queue.take(bench.db), let first = claimed.first {
+                sizes.append(claimed.count)
+                // Nobody else has them meanwhile.
+                let others = try JobQueue(handlers).take(try bench.database.connect(as: .worker)).map(\.id)
+                #expect(Set(others).isDisjoint(with: claimed.map(\.id)))
+                try bench.owner.execute(
+                    "UPDATE jobs SET state = 'queued', attempt = 0, lease_token = NULL, lease_until = NULL WHERE id = ANY ('{\(others.map(\.description).joined(separator: ","))}')"
+                )
+                queue.heard()
+                worker.perform(claimed, bench.db)
+                queue.ended(first.workspace)
+            }
+            #expect(sizes == [4, 1, 1])
+            for job in jobs {
+                let end = try bench.owner.state(of: job)
+                #expect(end.attempt == 1)
+                if job == failing {
+                    #expect(end.state == "failed" && end.problem?["code"] == "bad")
+                } else {
+                    #expect(end.state == "succeeded" && end.result?["job"]?.string == job.description)
+                }
+            }
+        }
+    }
+
     @Test func `a job runs in its own workspace`() throws {
         try withBench { bench throws in
             let other = try bench.owner.createWorkspace()

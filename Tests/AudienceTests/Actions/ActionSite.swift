@@ -49,13 +49,13 @@ struct ActionSite {
         let configuration = try testConfiguration(database: site.database.conninfo(as: .worker), ["MUSTER_EXPORTS": exports.path])
         let handlers = segmentActionJobs + segmentJobs + contactJobs
         let worker = Worker(configuration, handlers, [])
-        while let claimed = try db.first(JobSQL.claim, handlers.map(\.kind), JobContext.leaseSeconds) { worker.perform(claimed, db) }
+        while let claimed = try JobQueue(handlers).take(db).first { worker.perform(claimed, db) }
     }
 
     /// Runs the waiting action in a worker that is asked to stop before its `most`-th batch, and gives the job back.
     func work(leavingBefore most: Int) throws {
         let db = try site.database.connect(as: .worker)
-        let claimed = try #require(try db.first(JobSQL.claim, ["act_on_segment"], JobContext.leaseSeconds))
+        let claimed = try #require(try JobQueue([("act_on_segment", 1)]).take(db).first)
         let asked = Atomic<Int>(0)
         let context = JobContext(claimed, db, exports: exports.path) { asked.wrappingAdd(1, ordering: .relaxed).newValue == most }
         #expect(throws: JobSnooze.self) { try segmentActionJobs[0].run(context) }

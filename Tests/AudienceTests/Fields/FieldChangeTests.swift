@@ -10,7 +10,7 @@ import Vocabulary
 @Suite struct FieldChangeTests {
     private func rename(_ site: AudienceSite) throws -> JSONValue {
         let db = try site.database.connect(as: .worker)
-        let claimed = try #require(try db.first(JobSQL.claim, ["rename_field"], JobContext.leaseSeconds))
+        let claimed = try #require(try JobQueue([("rename_field", 1)]).take(db).first)
         Worker(try testConfiguration(database: site.database.conninfo(as: .worker)), fieldJobs, []).perform(claimed, db)
         return try site.owner.value(
             "SELECT jsonb_build_object('state', state, 'result', result, 'problem', problem) FROM jobs WHERE id = $1", claimed.id.sqlValue)

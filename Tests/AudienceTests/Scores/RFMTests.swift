@@ -12,7 +12,7 @@ extension AudienceSite {
     fileprivate func workOnScores() throws -> [JSONValue] {
         let db = try database.connect(as: .worker)
         var rows: [JSONValue] = []
-        while let claimed = try db.first(JobSQL.claim, scoreJobs.map(\.kind), JobContext.leaseSeconds) {
+        while let claimed = try JobQueue(scoreJobs).take(db).first {
             Worker(try testConfiguration(database: database.conninfo(as: .worker)), scoreJobs, []).perform(claimed, db)
             rows.append(try owner.value("SELECT coalesce(result, problem) FROM jobs WHERE id = $1::uuid", claimed.id.sqlValue))
         }

@@ -30,7 +30,7 @@ import Vocabulary
                     let worker = Worker(try testConfiguration(database: database.conninfo(as: .worker)), segmentJobs, [])
                     for round in 0..<12 {
                         #expect(try send("POST", paths[(round + thread) % paths.count] + "/calculate") == 202)
-                        while let job = try db.first(JobSQL.claim, ["calculate_segment"], JobContext.leaseSeconds) {
+                        while let job = try JobQueue([("calculate_segment", 1)]).take(db).first {
                             worker.perform(job, db)
                         }
                     }

@@ -131,7 +131,7 @@ import Vocabulary
         let configuration = try testConfiguration(database: site.database.conninfo(as: .worker))
         let db = try site.database.connect(as: .worker)
         try site.owner.execute("UPDATE jobs SET run_at = now() WHERE state = 'queued'")
-        guard let claimed = try db.first(JobSQL.claim, messagingJobs.map(\.kind), JobContext.leaseSeconds) else {
+        guard let claimed = try JobQueue(messagingJobs).take(db).first else {
             throw TestSupportError("no job waits")
         }
         Worker(configuration, messagingJobs, []).perform(claimed, db)
