@@ -5,5 +5,6 @@ import Messaging
 
 runWorker(
     handlers: importJobs + contactJobs + fieldJobs + segmentJobs + segmentActionJobs + scoreJobs + messagingJobs,
-    loops: sendingLoops + deliveryLoops + lookUpLoops + scheduleLoops + stopRuleLoops + segmentLoops + alertLoops + exportLoops
+    loops: sendingLoops + deliveryLoops + lookUpLoops + scheduleLoops + experimentLoops + stopRuleLoops + segmentLoops + alertLoops
+        + exportLoops
         + webhookLoops)

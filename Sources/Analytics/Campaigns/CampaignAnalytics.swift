@@ -5,12 +5,17 @@ internal import Web
 
 func campaignAnalytics(_ call: Call) throws -> Response {
     let id: CampaignID = try call.pathID("id")
-    return try call.read { db in
+    // An experiment is counted message by message: seconds for a million.
+    return try call.read(timeoutSeconds: 15) { db in
         guard try db.one(FigureSQL.exists, id) else { throw Problem.notFound("campaign") }
         var body: JSONObject = ["campaign_id": .string(id.description)]
         body.merge(Figures(try db.all(FigureSQL.campaign, id)).body)
         body.merge(try db.one(FigureSQL.campaignTimeline, id, call.query("group")).object ?? [:])
         body["holdout"] = Lift(arms: try db.all(LiftSQL.arms, id)).body
+        body["experiment"] =
+            try db.first(ExperimentReportSQL.plan, id).map { plan in
+                try ExperimentReport(plan: plan, counts: db.all(ExperimentReportSQL.counts, id)).body
+            } ?? .null
         body["previous"] = try previous(id, db)
         return .json(.object(body))
     }

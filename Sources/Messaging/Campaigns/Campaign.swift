@@ -65,6 +65,7 @@ struct CampaignDraft: BodyDecodable {
     let timing: CampaignTiming
     let plan: CampaignPlan
     let email: EmailDraft
+    let experiment: ExperimentChange
     let tracksLinks: Bool?
 
     private static let members: [Member] = [
@@ -77,7 +78,8 @@ struct CampaignDraft: BodyDecodable {
         .optional("attribution_window_seconds", window, "How long after sending a conversion counts; 7 days when absent"),
         .optional("track_links", .boolean, tracking),
     ]
-    static let schema = Schema.object(members + CampaignTiming.members + CampaignPlan.members + EmailDraft.members)
+    static let schema = Schema.object(
+        members + CampaignTiming.members + CampaignPlan.members + EmailDraft.members + ExperimentChange.members)
 
     init(_ body: JSONObject) throws {
         name = body.string("name")
@@ -90,6 +92,7 @@ struct CampaignDraft: BodyDecodable {
         timing = CampaignTiming(body)
         plan = try CampaignPlan(body)
         email = try EmailDraft(body)
+        experiment = try ExperimentChange(body)
         try email.check(channel, body: self.body)
         tracksLinks = body["track_links"]?.bool
     }
@@ -106,6 +109,7 @@ struct CampaignChange: BodyDecodable {
     let timing: CampaignTiming
     let plan: CampaignPlan
     let email: EmailDraft
+    let experiment: ExperimentChange
     /// The one thing that may change while it is paused.
     let isOnlyBudget: Bool
     let tracksLinks: Bool?
@@ -119,7 +123,8 @@ struct CampaignChange: BodyDecodable {
         .optional("attribution_window_seconds", window, "How long after sending a conversion counts"),
         .optional("track_links", .boolean, tracking),
     ]
-    static let schema = Schema.object(members + CampaignTiming.members + CampaignPlan.members + EmailDraft.members)
+    static let schema = Schema.object(
+        members + CampaignTiming.members + CampaignPlan.members + EmailDraft.members + ExperimentChange.members)
 
     init(_ body: JSONObject) throws {
         name = body.optionalString("name")
@@ -132,6 +137,7 @@ struct CampaignChange: BodyDecodable {
         timing = CampaignTiming(body)
         plan = try CampaignPlan(body)
         email = try EmailDraft(body)
+        experiment = try ExperimentChange(body)
         isOnlyBudget = body.keys == ["budget"]
         tracksLinks = body["track_links"]?.bool
     }

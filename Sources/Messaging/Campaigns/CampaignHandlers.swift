@@ -24,6 +24,7 @@ func createCampaign(_ call: Call) throws -> Response {
         let planned = try draft.plan.store(in: id, inserted, db)
         var stored = try draft.email.store(in: id, planned, db)
         if let tracks = draft.tracksLinks { stored = try db.one(LinkSQL.track, id, tracks) }
+        stored = try draft.experiment.store(in: id, stored, draft.channel, db)
         try call.audit("campaign.created", "campaign", id.uuid, in: db)
         return .created(try draft.timing.stored(in: stored, id, db), at: "/api/campaigns/\(id)")
     }
@@ -52,6 +53,7 @@ func changeCampaign(_ call: Call) throws -> Response {
         let planned = try change.plan.store(in: id, changed, db)
         var stored = try change.email.store(in: id, planned, db)
         if let tracks = change.tracksLinks { stored = try db.one(LinkSQL.track, id, tracks) }
+        stored = try change.experiment.store(in: id, stored, campaign.channel, db)
         try call.audit("campaign.changed", "campaign", id.uuid, in: db)
         return .resource(try change.timing.stored(in: stored, id, db))
     }

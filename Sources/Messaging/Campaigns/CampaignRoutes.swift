@@ -19,6 +19,9 @@ public let campaignRoutes: [Route] = [
     .post("/api/campaigns/{id}/resume", resumeCampaign, needs: .writeCampaigns, "Go on where it stopped"),
     .post("/api/campaigns/{id}/cancel", cancelCampaign, needs: .writeCampaigns, "Stop for good; what was sent stays in the ledger"),
     .post(
+        "/api/campaigns/{id}/winner", chooseWinner, needs: .writeCampaigns, limit: .heavy, body: WinnerChoice.schema,
+        "Choose the variant that the rest of the audience gets; once"),
+    .post(
         "/api/campaigns/{id}/test", testCampaign, needs: .writeCampaigns, body: CampaignTest.schema,
         "Send it to one number or address, outside the audience and the counts"),
     .get(

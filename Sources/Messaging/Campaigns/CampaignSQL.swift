@@ -19,11 +19,11 @@ enum CampaignSQL {
            FROM campaign_stats s WHERE s.workspace_id = current_workspace() AND s.campaign_id = c.id)
         """
 
-    static let item = shown(html: "'html', c.html,")
-    /// Of a list, which would be large with all of its HTML.
-    private static let listed = shown(html: "")
+    static let item = shown(html: "'html', c.html,", experiment: Experiment.item)
+    /// Of a list, which would be large with all of its HTML and variants.
+    private static let listed = shown(html: "", experiment: Experiment.listed)
 
-    private static func shown(html: String) -> String {
+    private static func shown(html: String, experiment: String) -> String {
         """
         json_build_object('id', c.id, 'name', c.name, 'channel', c.channel, 'segment_id', c.segment_id,
             'sender_id', c.sender_id, 'subject', c.subject, 'preheader', c.preheader, 'body', c.body, \(html)
@@ -35,7 +35,7 @@ enum CampaignSQL {
             'scheduled_at', rfc3339(c.scheduled_at), 'start_requested_at', rfc3339(c.start_requested_at),
             'frozen_at', rfc3339(c.frozen_at), 'paused_at', rfc3339(c.paused_at), 'finished_at', rfc3339(c.finished_at),
             'cancelled_at', rfc3339(c.cancelled_at), \(CampaignPlan.item), 'counts', \(counts), 'created_at', rfc3339(c.created_at),
-            'track_links', c.track_links,
+            'track_links', c.track_links, 'experiment', \(experiment),
             'updated_at', rfc3339(c.updated_at), 'version', c.version)::text AS item
         """
     }
@@ -171,7 +171,8 @@ enum CampaignSQL {
                               settled_at, due_at, created_at)
         SELECT current_workspace(), $1, r.contact_id, $3, $4, r.address,
                CASE WHEN r.reason IS NULL THEN 'pending' ELSE 'skipped' END, r.reason,
-               CASE WHEN r.reason IS NOT NULL THEN now() END, coalesce(r.due_at, now()), now()
+               CASE WHEN r.reason IS NOT NULL THEN now() END,
+               coalesce(r.due_at, now()) + \(Remainder.wait(of: "r.contact_id", campaign: "$1::uuid")), now()
           FROM (\(Holdout.audience(campaign: "$1::uuid", segment: "$2", channel: "$4")) OFFSET 0) r
         """)
 

@@ -11,6 +11,7 @@ enum MessageWords {
             "Somebody had it tried again; it waits for its turn."
         case "pending" where attempt > 0: "It was not taken by the provider and will be tried again."
         case "pending" where isLater(message["due_at"]): "It waits for an hour at which it may be sent where the recipient is (`due_at`)."
+        case "pending" where message["waits_for_winner"] == true: "It waits until the winner of the campaign's experiment is known."
         case "pending": "It waits for its turn."
         case "skipped": skipped(message["skip_reason"]?.string ?? "")
         case "claimed": "A worker has it in hand; it leaves within seconds."

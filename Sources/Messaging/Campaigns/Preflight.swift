@@ -30,21 +30,22 @@ func preflightCampaign(_ call: Call) throws -> Response {
             recipients = waterfall.recipients
             report["waterfall"] = waterfall.json
             if recipients == 0 { warnings.add("/segment_id", "no_recipients", "Nobody would get it.") }
-            if let template = readiness.template {
+            if !readiness.templates.isEmpty {
                 let rewriter = try db.one(LinkSQL.tracks, id) ? LinkRewriter(publicURL: call.configuration.publicURL) : nil
                 if rewriter?.canServe == false {
                     warnings.add(
                         "/track_links", "links_not_tracked", "Nobody outside reaches MUSTER_PUBLIC_URL; addresses stay as they are.")
                 }
-                let texts = try TextSurvey(template, rewriter, id, segment, campaign.channel, recipients: recipients, db)
+                let texts = try TextSurvey(
+                    readiness.templates, rewriter, id, segment, campaign.channel, recipients: recipients, db)
                 for (name, value) in texts.report(rate: readiness.sender?.rate, recipients: recipients) { report[name] = value }
                 texts.warn(&warnings)
                 let cost = try texts.costs.cost(campaign.channel, scale: texts.scale(recipients), db)
                 report["cost"] = cost?.json ?? .null
                 report["budget"] = try Budget.report(id, cost, &warnings, db)
             }
-            if let email = readiness.email {
-                let mails = try MailSurvey(email, id, segment, recipients: recipients, db)
+            if !readiness.emails.isEmpty {
+                let mails = try MailSurvey(readiness.emails, id, segment, recipients: recipients, db)
                 for (name, value) in mails.report(rate: readiness.sender?.rate, recipients: recipients) { report[name] = value }
                 mails.warn(&warnings)
             }
@@ -80,17 +81,17 @@ private struct TextSurvey {
     private let variables: [(variable: TemplateVariable, hasFallback: Bool)]
 
     init(
-        _ template: TextTemplate, _ rewriter: LinkRewriter?, _ campaign: CampaignID, _ segment: SegmentID, _ channel: Channel,
+        _ templates: [TextTemplate], _ rewriter: LinkRewriter?, _ campaign: CampaignID, _ segment: SegmentID, _ channel: Channel,
         recipients: Int, _ db: Connection
     ) throws {
         isExact = recipients <= Self.exactBelow
-        variables = template.variables
+        variables = templates.flatMap(\.variables)
         // A little more than 5,000 of 65,536ths, so that chance does not leave too few.
         let threshold = isExact ? 65_536 : max(1, 65_536 * 5000 / recipients + 1)
         try db.run(PreflightSQL.openRecipients, campaign, segment, channel, threshold)
         while case let page = try db.all(PreflightSQL.nextRecipients), !page.isEmpty {
             for recipient in page {
-                let text = template.text(for: recipient.contact)
+                let text = templates[recipient.text].text(for: recipient.contact)
                 count(text.map { rewriter?.counted($0) ?? $0 }, of: recipient)
             }
         }
@@ -148,10 +149,7 @@ private struct TextSurvey {
                     }),
             ],
             "texts": ["empty": .integer(Int64(empty)), "too_long": .integer(Int64(tooLong)), "failed": .integer(Int64(failed))],
-            "variables": .array(
-                variables.map {
-                    ["name": .string($0.variable.description), "has_default": .bool($0.hasFallback)]
-                }),
+            "variables": told(variables),
             "sample": .array(sample),
             "estimated_seconds": rate.map { .real((Double(total) / $0 * 10).rounded() / 10) } ?? .null,
         ]
@@ -170,6 +168,13 @@ private struct TextSurvey {
         let hex = String(scalar.value, radix: 16, uppercase: true)
         return "U+" + String(repeating: "0", count: max(0, 4 - hex.count)) + hex
     }
+}
+
+/// Variables as preflight tells them, each once: of those that stand in several texts, one without a default tells more.
+func told(_ variables: [(variable: TemplateVariable, hasFallback: Bool)]) -> JSONValue {
+    var names: [String: Bool] = [:]
+    for entry in variables { names[entry.variable.description] = (names[entry.variable.description] ?? true) && entry.hasFallback }
+    return .array(names.sorted { $0.key < $1.key }.map { ["name": .string($0.key), "has_default": .bool($0.value)] })
 }
 
 /// The longest body that Twilio takes (error 21617).

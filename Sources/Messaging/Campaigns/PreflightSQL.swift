@@ -30,7 +30,8 @@ enum PreflightSQL {
         """
         DECLARE recipients NO SCROLL CURSOR FOR
         SELECT c.id, \(TemplateSQL.contactFields("c")) AS contact,
-               CASE $3 WHEN 'sms' THEN country_of_number(r.address) END AS country
+               CASE $3 WHEN 'sms' THEN country_of_number(r.address) END AS country,
+               \(Experiment.share(of: "c.id", campaign: "$1::uuid")) AS text
           FROM (\(audience)) r
           JOIN contacts c ON c.workspace_id = current_workspace() AND c.id = r.contact_id
          WHERE r.reason IS NULL AND ('x' || right(r.contact_id::text, 4))::bit(16)::int < $4
@@ -45,9 +46,12 @@ struct Recipient: RowDecodable {
     let contact: JSONValue
     /// Of the number; `nil` for an e-mail address.
     let country: String?
+    /// Which of the campaign's texts: 0 its own, then those of its variants.
+    let text: Int
     init(_ row: borrowing Row) throws(PostgresError) {
         id = try row["id"]
         contact = try row["contact"]
         country = try row["country"]
+        text = try row["text"]
     }
 }

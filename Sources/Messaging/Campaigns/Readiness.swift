@@ -6,14 +6,18 @@ internal import Vocabulary
 struct Readiness {
     var faults = Faults()
     var warnings = Faults()
-    private(set) var template: TextTemplate?
+    /// Its own, then those of its experiment's variants.
+    private(set) var templates: [TextTemplate] = []
     /// Of a campaign by e-mail, instead.
-    private(set) var email: EmailTemplate?
+    private(set) var emails: [EmailTemplate] = []
+    private var isMail = false
     private(set) var segment: SegmentState?
     private(set) var sender: SenderRow?
 
     init(_ campaign: Campaign, _ db: Connection) throws {
-        if campaign.channel == .email { try checkMail(campaign, db) } else { try checkText(campaign, db) }
+        isMail = campaign.channel == .email
+        if isMail { try checkMail(campaign, db) } else { try checkText(campaign, db) }
+        try checkExperiment(campaign, db)
         if let id = campaign.segment {
             segment = try db.first(CampaignSQL.segment, id)
             SegmentState.tell(segment == nil ? "not_found" : segment?.fault, in: &faults)
@@ -38,12 +42,12 @@ struct Readiness {
     private mutating func checkText(_ campaign: Campaign, _ db: Connection) throws {
         guard !campaign.body.isEmpty else { return faults.add("/body", "required", "A campaign needs a text.") }
         do {
-            template = try TextTemplate(campaign.body)
-        } catch {
-            for fault in error.moved(to: "/body").list { faults.add(fault.pointer, fault.code, fault.detail) }
-            return
+            let template = try TextTemplate(campaign.body)
+            templates = [template]
+            try checkVariables(of: template, at: "/body", db)
+        } catch let other as Faults {
+            for fault in other.moved(to: "/body").list { faults.add(fault.pointer, fault.code, fault.detail) }
         }
-        try checkVariables(of: template!, at: "/body", db)
     }
 
     private mutating func checkMail(_ campaign: Campaign, _ db: Connection) throws {
@@ -54,19 +58,49 @@ struct Readiness {
             faults.add("", "postal_address_missing", "Every e-mail names a postal address: enter `postal_address` in the settings.")
         }
         do {
-            email = try EmailTemplate(parts)
-        } catch {
-            for fault in error.list { faults.add(fault.pointer, fault.code, fault.detail) }
+            let email = try EmailTemplate(parts)
+            emails = [email]
+            for (pointer, template) in email.all { try checkVariables(of: template, at: pointer, db) }
+        } catch let other as Faults {
+            for fault in other.list { faults.add(fault.pointer, fault.code, fault.detail) }
             return
         }
-        for (pointer, template) in email!.all { try checkVariables(of: template, at: pointer, db) }
         if parts.html == nil { warnings.add("/html", "no_html", "It goes out as plain text only.") }
+    }
+
+    /// Each variant as the campaign's own text is; what it takes over from there is told there.
+    private mutating func checkExperiment(_ campaign: Campaign, _ db: Connection) throws {
+        guard let plan = try db.first(ExperimentSQL.plan, campaign.id) else { return }
+        plan.tell(&faults)
+        for (place, variant) in try db.all(ExperimentSQL.texts, campaign.id).enumerated() {
+            let pointer = "/experiment/variants/\(place)"
+            do {
+                let all: [(pointer: String, template: TextTemplate)]
+                if isMail {
+                    let email = try EmailTemplate(variant)
+                    // Faults of the campaign's own keep it from starting already.
+                    if !emails.isEmpty { emails.append(email) }
+                    all = email.all
+                } else {
+                    let template = try TextTemplate(variant.body)
+                    if !templates.isEmpty { templates.append(template) }
+                    all = [("/body", template)]
+                }
+                for (member, template) in all where plan.says(member, at: place) {
+                    try checkVariables(of: template, at: pointer + member, db)
+                }
+            } catch let other as Faults {
+                for fault in (isMail ? other : other.moved(to: "/body")).list where plan.says(fault.pointer, at: place) {
+                    faults.add(pointer + fault.pointer, fault.code, fault.detail)
+                }
+            }
+        }
     }
 
     /// A misspelt variable would leave a hole in every message.
     private mutating func checkVariables(of template: TextTemplate, at pointer: String, _ db: Connection) throws {
         for (variable, hasFallback) in try Readiness.unknownVariables(template, db) {
-            if email != nil, EmailTemplate.ownVariables.contains(variable.attributeKey ?? "") { continue }
+            if isMail, EmailTemplate.ownVariables.contains(variable.attributeKey ?? "") { continue }
             if hasFallback {
                 warnings.add(pointer, "unknown_variable", "No contact has a field `\(variable)`; the text does without it.")
             } else {

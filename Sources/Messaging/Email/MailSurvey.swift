@@ -17,14 +17,15 @@ struct MailSurvey {
     private let isExact: Bool
     private let variables: [(variable: TemplateVariable, hasFallback: Bool)]
 
-    init(_ template: EmailTemplate, _ campaign: CampaignID, _ segment: SegmentID, recipients: Int, _ db: Connection) throws {
+    init(_ templates: [EmailTemplate], _ campaign: CampaignID, _ segment: SegmentID, recipients: Int, _ db: Connection) throws {
         isExact = recipients <= Self.exactBelow
-        variables = template.all.flatMap { $0.template.variables }
+        variables = templates.flatMap(\.all).flatMap { $0.template.variables }
         let threshold = isExact ? 65_536 : max(1, 65_536 * 5000 / recipients + 1)
         try db.run(PreflightSQL.openRecipients, campaign, segment, .email, threshold)
         while case let page = try db.all(PreflightSQL.nextRecipients), !page.isEmpty {
             for recipient in page {
-                count(template.render(recipient.contact, unsubscribeURL: "https://unsubscribe.example/"), of: recipient.id)
+                let mail = templates[recipient.text].render(recipient.contact, unsubscribeURL: "https://unsubscribe.example/")
+                count(mail, of: recipient.id)
             }
         }
         try db.run(PreflightSQL.closeRecipients)
@@ -49,12 +50,10 @@ struct MailSurvey {
 
     /// - Parameter rate: of the sender, in messages per second; without one there is no time to tell.
     func report(rate: Double?, recipients: Int) -> JSONObject {
-        var names: [String: Bool] = [:]
-        for entry in variables { names[entry.variable.description] = (names[entry.variable.description] ?? true) && entry.hasFallback }
         return [
             "mails": ["exact": .bool(isExact), "rendered": JSONValue(rendered), "largest_bytes": JSONValue(largest)],
             "texts": ["empty": JSONValue(empty), "too_long": JSONValue(tooLong), "failed": JSONValue(failed)],
-            "variables": .array(names.sorted { $0.key < $1.key }.map { ["name": .string($0.key), "has_default": .bool($0.value)] }),
+            "variables": told(variables),
             "sample": .array(sample),
             "estimated_seconds": rate.map { .real((Double(recipients) / $0 * 10).rounded() / 10) } ?? .null,
         ]

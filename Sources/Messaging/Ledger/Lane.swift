@@ -49,33 +49,36 @@ final class Lane {
     var misconfigured = 0
     /// What it may cost is bounded. A campaign gets its first budget as a draft, so this holds for all that is claimed.
     var hasBudget = false
-    private var body = ""
-    private(set) var template: TextTemplate?
-    private var parts: EmailParts?
-    private var email: EmailTemplate?
+    /// Nothing of its experiment was started yet, when it was last looked at.
+    var beginsExperiment = false
+    private var bodies: [String] = []
+    private var templates: [TextTemplate] = []
+    private var parts: [EmailParts] = []
+    private var emails: [EmailTemplate] = []
 
     init(_ work: CampaignToSend, _ gate: SenderGate) {
         self.work = work
         self.gate = gate
     }
 
-    /// Drafts change while tests of theirs are sent, so the text comes with every claim; it is parsed when it is new.
-    /// - Returns: `nil` for a text that does not parse. Nothing starts with one, but a later release may read it otherwise.
-    func template(of body: String) -> TextTemplate? {
-        if body != self.body || template == nil {
-            self.body = body
-            do { template = try TextTemplate(body) } catch { template = nil }
+    /// Drafts change while tests of theirs are sent, so the texts come with every claim; they are parsed when they are new.
+    /// - Parameter bodies: the campaign's own text, then those of its variants.
+    /// - Returns: none where one of them does not parse. Nothing starts with one, but a later release may read it otherwise.
+    func templates(of bodies: [String]) -> [TextTemplate] {
+        if bodies != self.bodies || templates.isEmpty {
+            self.bodies = bodies
+            do { templates = try bodies.map { try TextTemplate($0) } } catch { templates = [] }
         }
-        return template
+        return templates
     }
 
     /// The same for mail.
-    func emailTemplate(of parts: EmailParts) -> EmailTemplate? {
-        if parts != self.parts {
+    func emailTemplates(of parts: [EmailParts]) -> [EmailTemplate] {
+        if parts != self.parts || emails.isEmpty {
             self.parts = parts
-            do { email = try EmailTemplate(parts) } catch { email = nil }
+            do { emails = try parts.map { try EmailTemplate($0) } } catch { emails = [] }
         }
-        return email
+        return emails
     }
 }
 

@@ -77,10 +77,15 @@ struct CampaignText: RowDecodable {
     let version: Int
     let hasBudget: Bool
     let tracksLinks: Bool
+    let hasExperiment: Bool
+    /// It has one of which nothing was started yet.
+    let beginsExperiment: Bool
     init(_ row: borrowing Row) throws(PostgresError) {
         body = try row["body"]
         version = try row["version"]
         hasBudget = try row["has_budget"]
         tracksLinks = try row["track_links"]
+        hasExperiment = try row["has_experiment"]
+        beginsExperiment = try row["begins_experiment"]
     }
 }

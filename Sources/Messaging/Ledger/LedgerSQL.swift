@@ -210,7 +210,11 @@ enum LedgerSQL {
     /// What a loop needs of a campaign, with its sender.
     static let campaign = Statement<CampaignText, CampaignID>(
         """
-        SELECT body, version, track_links, \(Budget.exists("id")) AS has_budget FROM campaigns WHERE workspace_id = current_workspace() AND id = $1
+        SELECT c.body, c.version, c.track_links, \(Budget.exists("c.id")) AS has_budget,
+               e.campaign_id IS NOT NULL AS has_experiment, e.campaign_id IS NOT NULL AND e.begun_at IS NULL AS begins_experiment
+          FROM campaigns c
+          LEFT JOIN campaign_experiments e ON e.workspace_id = current_workspace() AND e.campaign_id = c.id
+         WHERE c.workspace_id = current_workspace() AND c.id = $1
         """)
 }
 

@@ -155,23 +155,25 @@ final class SendLoop {
             else { return }
             lane.gate.update(sender, lane.work.workspace, configuration.sealingKey)
             guard lane.gate.route != nil else { return try suspend(lane, "credentials_unreadable", db) }
-            let template = lane.gate.channel == .sms ? lane.template(of: text.body) : nil
-            let parts = lane.gate.channel == .email ? try db.one(EmailSQL.parts, lane.work.campaign) : nil
-            let email = parts.flatMap { lane.emailTemplate(of: $0) }
-            if template == nil, email == nil { try pause(lane, "template_failed", db) }
-            if let parts, trimmed(parts.postalAddress ?? "").isEmpty { try pause(lane, "postal_address_missing", db) }
+            let variants = text.hasExperiment ? try db.all(ExperimentSQL.texts, lane.work.campaign) : []
+            let templates = lane.gate.channel == .sms ? lane.templates(of: [text.body] + variants.map(\.body)) : []
+            let parts = lane.gate.channel == .email ? try [db.one(EmailSQL.parts, lane.work.campaign)] + variants : []
+            let emails = lane.emailTemplates(of: parts)
+            if templates.isEmpty, emails.isEmpty { try pause(lane, "template_failed", db) }
+            if let own = parts.first, trimmed(own.postalAddress ?? "").isEmpty { try pause(lane, "postal_address_missing", db) }
+            lane.beginsExperiment = text.beginsExperiment
             lane.hasBudget = text.hasBudget
             // As many as the rate lets go before the lease would become old. Leaving out and putting off take none of it.
             let limit = lane.lookedInVain ? Self.claimLimit : max(1, min(Self.claimLimit, Int(lane.gate.rate * 4)))
             let claimed = try db.all(
                 LedgerSQL.claim, lane.work.campaign, limit, lane.lease, Self.leaseSeconds,
-                template?.variables.isEmpty == false || email?.readsContact == true)
+                templates.contains { !$0.variables.isEmpty } || emails.contains(where: \.readsContact))
             looked = claimed.count
-            let mine = claimed.filter { !$0.isSkipped }
+            let assignment = try Assignment(of: claimed.filter { !$0.isSkipped }, lane.work.campaign, text, db)
             let rewriter = text.tracksLinks ? LinkRewriter(publicURL: configuration.publicURL) : nil
             ready =
                 try lane.gate.channel == .email
-                ? write(mine, email, rewriter, lane, db) : render(mine, template, rewriter, lane, db)
+                ? write(assignment, emails, rewriter, lane, db) : render(assignment, templates, rewriter, lane, db)
             if looked == 0, lane.inFlight == 0 { try finish(lane, db) }
         }
         crashPoint("after_claim")
@@ -184,12 +186,12 @@ final class SendLoop {
     /// Texts for what was claimed. A text that cannot be sent is skipped at once, with its reason.
     /// - Parameter rewriter: `nil`: addresses stay as they are, as those of tests do.
     private func render(
-        _ claimed: [ClaimedMessage], _ template: TextTemplate?, _ rewriter: LinkRewriter?, _ lane: Lane, _ db: Connection
+        _ claimed: Assignment, _ templates: [TextTemplate], _ rewriter: LinkRewriter?, _ lane: Lane, _ db: Connection
     ) throws -> [ReadyMessage] {
         var ready: [ReadyMessage] = []
         var dropped: [(message: ClaimedMessage, reason: String)] = []
-        for message in claimed {
-            guard var text = message.body ?? template?.text(for: message.contact ?? [:]) else {
+        for (message, variant) in claimed.messages {
+            guard var text = message.body ?? (templates.isEmpty ? nil : templates[variant].text(for: message.contact ?? [:])) else {
                 dropped.append((message, "template_failed"))
                 continue
             }
@@ -212,16 +214,16 @@ final class SendLoop {
 
     /// The same for mail.
     private func write(
-        _ claimed: [ClaimedMessage], _ template: EmailTemplate?, _ rewriter: LinkRewriter?, _ lane: Lane, _ db: Connection
+        _ claimed: Assignment, _ templates: [EmailTemplate], _ rewriter: LinkRewriter?, _ lane: Lane, _ db: Connection
     ) throws -> [ReadyMessage] {
         var ready: [ReadyMessage] = []
         var dropped: [(message: ClaimedMessage, reason: String)] = []
-        for message in claimed {
+        for (message, variant) in claimed.messages {
             // A test goes to somebody else than its contact: its link leaves for nobody.
             let contact = message.isTest ? ContactID(UUID(high: 0, low: 0)) : message.contactID ?? ContactID(UUID(high: 0, low: 0))
             let token = PreferenceToken(workspace: lane.work.workspace, contact: contact, channel: .email)
             let url = "\(configuration.publicURL)/u/\(token.text(key: configuration.sealingKey))"
-            var email = template?.render(message.contact ?? [:], unsubscribeURL: url)
+            var email = templates.isEmpty ? nil : templates[variant].render(message.contact ?? [:], unsubscribeURL: url)
             var links: [NewLink] = []
             if let rewriter, let plain = email, !message.isTest { (email, links) = rewriter.email(plain) }
             if let email, email.refusal == nil {
@@ -301,6 +303,9 @@ final class SendLoop {
                         EmailSQL.keepSubjects, mails.map(\.id), mails.map(\.createdAt), mails.map { $0.email?.subject ?? "" })
                 }
                 try funds?.spend(on: started, db)
+                if lane.beginsExperiment {
+                    try db.run(ExperimentSQL.begin, lane.work.campaign, going.map(\.id), going.map(\.createdAt))
+                }
                 try keepLinks(of: going, started, lane, db)
             }
         } catch {

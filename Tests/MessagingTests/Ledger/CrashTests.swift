@@ -10,7 +10,7 @@ import Testing
     @Test(arguments: ["after_claim:1", "after_claim:2", "after_start:3", "after_submit:3", "after_answer:3", "after_settle:3"])
     func `a worker that dies sends nothing twice and loses nothing`(point: String) throws {
         try withSending(contacts: 400) { sending in
-            let worker = try worker(sending, crashingAt: point)
+            let worker = try sending.worker(crashingAt: point)
             worker.waitUntilExit()
             #expect(worker.terminationReason == .uncaughtSignal && worker.terminationStatus == SIGKILL, "it did not reach \(point)")
             // What the provider still reads of the last requests.
@@ -43,13 +43,15 @@ import Testing
             if point.hasPrefix("after_answer") || point.hasPrefix("after_settle") { #expect(ledger.count == 400) }
         }
     }
+}
 
+extension Sending {
     /// `muster-worker` as it is built beside the tests.
-    private func worker(_ sending: Sending, crashingAt point: String) throws -> Process {
+    func worker(crashingAt point: String) throws -> Process {
         let programs = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath().deletingLastPathComponent()
         let process = Process()
         process.executableURL = programs.appendingPathComponent("muster-worker")
-        process.environment = sending.environment.merging([
+        process.environment = environment.merging([
             "MUSTER_CRASH_AT": point, "MUSTER_LOG_LEVEL": "error", "MUSTER_WORKER_THREADS": "1",
         ]) { $1 }
         process.standardInput = FileHandle.nullDevice

@@ -314,12 +314,13 @@ final class Sending {
 
     fileprivate init(
         _ database: TestDatabase, contacts: Int, rate: Double, body: String, listening: Bool,
-        _ script: @escaping @Sendable (StubProvider.Received, Int) -> StubProvider.Answer
+        _ prepare: (Scene, Connection) throws -> Void, _ script: @escaping @Sendable (StubProvider.Received, Int) -> StubProvider.Answer
     ) throws {
         self.database = database
         self.script = script
         db = try database.connect()
         scene = try Scene(db, contacts: contacts, rate: rate, body: body)
+        try prepare(scene, db)
         try scene.freeze(db)
         provider = try StubProvider(script)
         let key = FileManager.default.temporaryDirectory.appendingPathComponent("key-\(Vocabulary.UUID.v7())")
@@ -416,11 +417,12 @@ final class Sending {
 
 func withSending(
     contacts: Int, rate: Double = 1000, body: String = "Hi {{ first_name }}", listening: Bool = true,
+    prepare: (Scene, Connection) throws -> Void = { _, _ in },
     script: @escaping @Sendable (StubProvider.Received, Int) -> StubProvider.Answer = { _, _ in .accept },
     _ work: (Sending) throws -> Void
 ) throws {
     try withOwnDatabase { database in
-        let sending = try Sending(database, contacts: contacts, rate: rate, body: body, listening: listening, script)
+        let sending = try Sending(database, contacts: contacts, rate: rate, body: body, listening: listening, prepare, script)
         defer { sending.provider.stop() }
         try work(sending)
     }
