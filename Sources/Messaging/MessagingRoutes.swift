@@ -1,4 +1,4 @@
 public import Web
 
 /// What people and scripts ask of messaging.
-public let sendingRoutes: [Route] = templateRoutes + senderRoutes + campaignRoutes + inboundRoutes + linkHitRoutes
+public let sendingRoutes: [Route] = templateRoutes + senderRoutes + campaignRoutes + inboundRoutes + linkHitRoutes + usageRoutes

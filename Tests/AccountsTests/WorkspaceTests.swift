@@ -112,6 +112,20 @@ import Vocabulary
         }
     }
 
+    @Test func `monthly limits are set for each channel, and taken away`() throws {
+        try withAccounts { site throws in
+            func set(_ limits: JSONValue) throws -> TestAnswer {
+                try site.send("PATCH", "/api/settings", ["monthly_limits": limits], as: site.admin)
+            }
+            #expect(try site.send("GET", "/api/settings", as: site.viewer).json["monthly_limits"]?.isNull == true)
+            #expect(try set(["sms_parts": 1000, "emails": .null]).json["monthly_limits"] == ["sms_parts": 1000, "emails": .null])
+            #expect(try set(["emails": 0]).json["monthly_limits"] == ["emails": 0])
+            for wrong: JSONValue in [-1, 1.5, "many"] { #expect(try set(["sms_parts": wrong]).status == 422, "\(wrong)") }
+            #expect(try set(["texts": 1]).code == "unknown_member")
+            #expect(try set(.null).json["monthly_limits"]?.isNull == true)
+        }
+    }
+
     @Test func `a workspace holds out a share of its contacts, by a salt that a rule can name`() throws {
         try withAccounts { site throws in
             func set(_ holdout: JSONValue) throws -> TestAnswer {

@@ -36,7 +36,7 @@ struct SettingsChange: BodyDecodable {
             .optional(
                 "postal_address", .nullable(.string(min: 1, max: 500)),
                 "Stands at the foot of every e-mail, as the law wants it; without one no campaign by e-mail starts"),
-        ] + WorkspaceHoldout.members + PriceSettings.members + StopRuleSettings.members
+        ] + WorkspaceHoldout.members + PriceSettings.members + StopRuleSettings.members + MonthlyLimits.members
     static let schema: Schema = .object(WorkspaceChange.members + stored)
 
     init(_ body: JSONObject) throws {

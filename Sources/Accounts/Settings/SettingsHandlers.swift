@@ -11,6 +11,7 @@ func changeSettings(_ call: Call) throws -> Response {
     let change = try call.body(SettingsChange.self)
     let (workspace, country) = (change.workspace, change.workspace.country)
     let settings = try call.transaction { db in
+        if change.settings["monthly_limits"] != nil { _ = try db.one(SettingsSQL.holdStarts) }
         try call.checkIfMatch(try db.one(WorkspaceSQL.lock))
         try checkTimezone(workspace.timezone, db)
         try db.run(

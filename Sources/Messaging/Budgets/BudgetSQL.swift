@@ -3,9 +3,8 @@ internal import Vocabulary
 internal import Web
 
 enum BudgetSQL {
-    /// What each message would cost, and whether it fits with all before it into what is left. Tests cost the campaign
-    /// nothing, and a message that was started before has been paid, unless somebody has it tried again: that is another one to
-    /// the provider. No rows: there is no budget.
+    /// What each message would cost, and whether it fits with all before it into what is left. What is not new costs nothing. No
+    /// rows: there is no budget.
     static let price = Statement<MessagePrice, CampaignID, [MessageID], [Instant], [Int]>(
         """
         WITH budget AS MATERIALIZED (
@@ -16,10 +15,7 @@ enum BudgetSQL {
                FOR UPDATE),
         wanted AS (
             SELECT w.id, w.place, b.rest,
-                   CASE WHEN m.kind = 'test' THEN 0
-                        WHEN m.attempt > 0 AND NOT EXISTS (
-                               SELECT FROM former_attempts f
-                                WHERE f.workspace_id = current_workspace() AND f.message_id = m.id AND f.attempt = m.attempt) THEN 0
+                   CASE WHEN \(LedgerSQL.isNew) IS FALSE THEN 0
                         WHEN b.is_priced THEN w.parts * part_price(m.channel, country_of_number(m.to_address)) END AS micros
               FROM unnest($2::uuid[], $3::timestamptz[], $4::int[]) WITH ORDINALITY AS w (id, created_at, parts, place)
              CROSS JOIN budget b

@@ -17,6 +17,13 @@ struct Funds {
         let reason: String
         /// Of the message that it does not suffice for; `nil` where its price is not known.
         let micros: Int?
+
+        /// sending → paused. A transaction of its own: whoever changes a budget locks the campaign first.
+        func pause(_ campaign: CampaignID, _ db: Connection) throws {
+            guard try db.run(LedgerSQL.pauseCampaign, campaign, reason) > 0 else { return }
+            try db.run(BudgetSQL.need, campaign, micros)
+            try Notice.campaignPaused(campaign, reason, db)
+        }
     }
 
     init(of campaign: CampaignID, for messages: ArraySlice<ReadyMessage>, _ db: Connection) throws {
@@ -35,12 +42,5 @@ struct Funds {
     func spend(on started: [StartedMessage], _ db: Connection) throws {
         let micros = started.reduce(0) { $0 + ($1.state == "started" ? costs[$1.id] ?? 0 : 0) }
         if micros > 0 { try db.run(BudgetSQL.spend, campaign, micros) }
-    }
-
-    /// sending → paused. A transaction of its own: whoever changes a budget locks the campaign first.
-    static func pause(_ campaign: CampaignID, for shortage: Shortage, _ db: Connection) throws {
-        guard try db.run(LedgerSQL.pauseCampaign, campaign, shortage.reason) > 0 else { return }
-        try db.run(BudgetSQL.need, campaign, shortage.micros)
-        try Notice.campaignPaused(campaign, shortage.reason, db)
     }
 }

@@ -35,6 +35,7 @@ func resumeCampaign(_ call: Call) throws -> Response {
             throw Problem.conflict("sender_suspended", "The campaign's sender is suspended; give it working credentials first.")
         }
         try Budget.checkResume(campaign, db)
+        try MonthlyLimit.checkResume(campaign, db)
         try db.run(StopRuleSQL.remember, campaign.id)
     }
 }

@@ -95,6 +95,9 @@ public let scheduleLoops: [WorkerLoop] = [
                     try DueCampaign.giveUp(due.campaign, in: due.workspace, context.db)
                 }
             }
+            for due in try context.db.all(MonthlyLimitSQL.due) where !context.isStopping {
+                try MonthlyLimit.resume(due.campaign, in: due.workspace, context.db)
+            }
             return 1
         }
     }

@@ -13,6 +13,8 @@ enum Notice {
     private static func words(_ reason: String, _ facts: String) -> String {
         switch reason {
         case "budget_spent": "A campaign was paused: what it may cost is spent."
+        case MonthlyLimit.reason:
+            "A campaign was paused: the workspace has sent what it may in this month. It resumes by itself when the next one begins."
         case "price_unknown": "A campaign was paused: a message has no price that its budget could be counted against."
         case "stop_rule:failure_rate": "A campaign was paused: \(facts) failed."
         case "stop_rule:filtered_rate": "A campaign was paused: \(facts) were filtered for their text."

@@ -43,11 +43,14 @@ func preflightCampaign(_ call: Call) throws -> Response {
                 let cost = try texts.costs.cost(campaign.channel, scale: texts.scale(recipients), db)
                 report["cost"] = cost?.json ?? .null
                 report["budget"] = try Budget.report(id, cost, &warnings, db)
+                report["monthly_limit"] = try MonthlyLimit.report(
+                    .sms, parts: texts.total(recipients), recipients: recipients, &warnings, db)
             }
             if !readiness.emails.isEmpty {
                 let mails = try MailSurvey(readiness.emails, id, segment, recipients: recipients, db)
                 for (name, value) in mails.report(rate: readiness.sender?.rate, recipients: recipients) { report[name] = value }
                 mails.warn(&warnings)
+                report["monthly_limit"] = try MonthlyLimit.report(.email, parts: recipients, recipients: recipients, &warnings, db)
             }
         }
         try Holdout.warn(of: id, sendingSeconds: report["estimated_seconds"]?.real ?? 0, &warnings, db)
@@ -128,11 +131,14 @@ private struct TextSurvey {
     /// How many recipients each text that was rendered stands for.
     func scale(_ recipients: Int) -> Double { isExact || rendered == 0 ? 1 : Double(recipients) / Double(rendered) }
 
+    /// Parts of all; the sample stands for them.
+    func total(_ recipients: Int) -> Int {
+        Int((Double(parts.reduce(0) { $0 + $1.key * $1.value }) * scale(recipients)).rounded())
+    }
+
     /// - Parameter rate: of the sender, in parts per second; without one there is no time to tell.
     func report(rate: Double?, recipients: Int) -> JSONObject {
-        let counted = parts.reduce(0) { $0 + $1.key * $1.value }
-        // The sample stands for all.
-        let total = Int((Double(counted) * scale(recipients)).rounded())
+        let total = total(recipients)
         var histogram = JSONObject()
         for (size, count) in parts.sorted(by: { $0.key < $1.key }) { histogram[String(size)] = .integer(Int64(count)) }
         let forced = outsiders.sorted { ($1.value, $0.key.value) < ($0.value, $1.key.value) }.prefix(50)

@@ -49,6 +49,8 @@ final class Lane {
     var misconfigured = 0
     /// What it may cost is bounded. A campaign gets its first budget as a draft, so this holds for all that is claimed.
     var hasBudget = false
+    /// The workspace had a monthly limit at the last claim; where one came since, nothing starts before the next.
+    var hasMonthlyLimit = false
     /// Nothing of its experiment was started yet, when it was last looked at.
     var beginsExperiment = false
     private var bodies: [String] = []

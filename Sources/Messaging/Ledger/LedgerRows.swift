@@ -76,6 +76,7 @@ struct CampaignText: RowDecodable {
     let body: String
     let version: Int
     let hasBudget: Bool
+    let hasMonthlyLimit: Bool
     let tracksLinks: Bool
     let hasExperiment: Bool
     /// It has one of which nothing was started yet.
@@ -84,6 +85,7 @@ struct CampaignText: RowDecodable {
         body = try row["body"]
         version = try row["version"]
         hasBudget = try row["has_budget"]
+        hasMonthlyLimit = try row["has_monthly_limit"]
         tracksLinks = try row["track_links"]
         hasExperiment = try row["has_experiment"]
         beginsExperiment = try row["begins_experiment"]

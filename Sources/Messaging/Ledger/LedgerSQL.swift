@@ -15,6 +15,14 @@ enum LedgerSQL {
              ELSE \(Reachability.reason) END
         """
 
+    /// Whether starting message `m` counts against what may be spent or sent. Tests do not, and a message that was started before
+    /// has counted, unless somebody has it tried again: that is another one to the provider. NULL where there is no message.
+    static let isNew = """
+        (m.kind <> 'test' AND (m.attempt = 0 OR EXISTS (
+            SELECT FROM former_attempts f
+             WHERE f.workspace_id = current_workspace() AND f.message_id = m.id AND f.attempt = m.attempt)))
+        """
+
     private static let contactAndConsent = """
         LEFT JOIN contacts c ON c.workspace_id = current_workspace() AND c.id = m.contact_id
              \(Reachability.joins(contact: "m.contact_id", address: "m.to_address", channel: "m.channel"))
@@ -60,10 +68,11 @@ enum LedgerSQL {
 
     /// claimed → started, committed before the request leaves. The last look at consent, suppression, campaign, sender
     /// and workspace: claimed → skipped for who has said no, claimed → pending where the campaign was paused or the
-    /// sender or the workspace suspended. Caps hold when `FrequencyCaps.lock` came before. Rows of another lease are not
+    /// sender or the workspace suspended, or where there is a monthly limit that nobody has asked. Caps hold when `FrequencyCaps.lock` came before. Rows of another lease are not
     /// touched and not returned.
-    /// - Parameters: campaign, lease token, ids, creation times, texts, parts, lease in seconds.
-    static let start = Statement<StartedMessage, CampaignID, UUID, [MessageID], [Instant], [String], [Int], Double>(
+    /// - Parameters: campaign, lease token, ids, creation times, texts, parts, lease in seconds, whether they are counted
+    ///   against the month.
+    static let start = Statement<StartedMessage, CampaignID, UUID, [MessageID], [Instant], [String], [Int], Double, Bool>(
         """
         WITH wanted AS (
             SELECT w.id, w.created_at, w.body, w.parts
@@ -81,6 +90,9 @@ enum LedgerSQL {
                         WHEN p.status = 'sending' THEN \(FrequencyCaps.reason) END AS reason,
                    CASE WHEN (m.kind = 'test' OR p.status = 'sending') AND o.status = 'active'
                          AND (SELECT w.suspended_at IS NULL FROM workspaces w WHERE w.id = current_workspace())
+                         AND (m.kind = 'test' OR $8
+                              OR (SELECT monthly_limit(x.channel) IS NULL FROM campaigns x
+                                   WHERE x.workspace_id = current_workspace() AND x.id = $1))
                         THEN 'started' ELSE 'pending' END AS otherwise
               FROM held m
               JOIN campaigns p ON p.workspace_id = current_workspace() AND p.id = $1
@@ -150,8 +162,18 @@ enum LedgerSQL {
     /// rows, and tables that were just filled have no statistics yet that would say how long reading them whole takes.
     static let beginByKey = Statement<String?, WorkspaceID>(
         """
-        SELECT set_workspace($1)::text, set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true),
+        SELECT \(byKey)
+        """)
+    private static let byKey = """
+        set_workspace($1)::text, set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true),
                set_config('enable_mergejoin', 'off', true)
+        """
+
+    /// The same before messages start: all statements that follow see the monthly limits as they are, and whoever sets one waits.
+    /// Comes before every lock on a row, as that of `hold_starts` does.
+    static let beginStarting = Statement<String?, WorkspaceID>(
+        """
+        SELECT \(byKey), pg_advisory_xact_lock_shared(hashtextextended('monthly limits ' || $1::uuid::text, 0))::text
         """)
 
     static let lease = Statement<PartsLease, SenderID, [Int], Instant?>("SELECT granted, wait_seconds FROM lease_parts($1, $2, $3)")
@@ -211,6 +233,7 @@ enum LedgerSQL {
     static let campaign = Statement<CampaignText, CampaignID>(
         """
         SELECT c.body, c.version, c.track_links, \(Budget.exists("c.id")) AS has_budget,
+               monthly_limit(c.channel) IS NOT NULL AS has_monthly_limit,
                e.campaign_id IS NOT NULL AS has_experiment, e.campaign_id IS NOT NULL AND e.begun_at IS NULL AS begins_experiment
           FROM campaigns c
           LEFT JOIN campaign_experiments e ON e.workspace_id = current_workspace() AND e.campaign_id = c.id
@@ -220,7 +243,9 @@ enum LedgerSQL {
 
 extension Connection {
     /// A transaction of the ledger in a workspace; both begin in one round trip.
-    func inWorkspace<T>(_ workspace: WorkspaceID, _ work: (Connection) throws -> T) throws -> T {
-        try transaction(first: LedgerSQL.beginByKey, workspace) { _ in try work(self) }
+    func inWorkspace<T>(
+        _ workspace: WorkspaceID, beginning: Statement<String?, WorkspaceID> = LedgerSQL.beginByKey, _ work: (Connection) throws -> T
+    ) throws -> T {
+        try transaction(first: beginning, workspace) { _ in try work(self) }
     }
 }

@@ -163,6 +163,7 @@ final class SendLoop {
             if let own = parts.first, trimmed(own.postalAddress ?? "").isEmpty { try pause(lane, "postal_address_missing", db) }
             lane.beginsExperiment = text.beginsExperiment
             lane.hasBudget = text.hasBudget
+            lane.hasMonthlyLimit = text.hasMonthlyLimit
             // As many as the rate lets go before the lease would become old. Leaving out and putting off take none of it.
             let limit = lane.lookedInVain ? Self.claimLimit : max(1, min(Self.claimLimit, Int(lane.gate.rate * 4)))
             let claimed = try db.all(
@@ -282,13 +283,16 @@ final class SendLoop {
         var started: [StartedMessage] = []
         var granted = 0
         var waitSeconds = 0.0
-        var shortage: Funds.Shortage?
+        var pause: ((CampaignID, Connection) throws -> Void)?
         do {
-            try db.inWorkspace(lane.work.workspace) { db in
+            try db.inWorkspace(lane.work.workspace, beginning: LedgerSQL.beginStarting) { db in
                 let funds = try lane.hasBudget ? Funds(of: lane.work.campaign, for: wanted[...], db) : nil
                 let payable = wanted.prefix(funds?.count ?? wanted.count)
-                guard !payable.isEmpty else { return shortage = funds?.shortage }
-                let lease = try db.one(LedgerSQL.lease, lane.work.sender, payable.map(\.parts), nil)
+                guard !payable.isEmpty else { return pause = funds?.shortage?.pause }
+                let allowance = try lane.hasMonthlyLimit ? Allowance(on: lane.gate.channel, for: payable, db) : nil
+                let allowed = payable.prefix(allowance?.count ?? payable.count)
+                guard !allowed.isEmpty else { return pause = allowance?.shortage?.pause }
+                let lease = try db.one(LedgerSQL.lease, lane.work.sender, allowed.map(\.parts), nil)
                 granted = lease.granted
                 waitSeconds = lease.waitSeconds
                 guard granted > 0 else { return }
@@ -296,13 +300,14 @@ final class SendLoop {
                 _ = try db.one(FrequencyCaps.lock, lane.work.campaign, going.map(\.id), going.map(\.createdAt))
                 started = try db.all(
                     LedgerSQL.start, lane.work.campaign, lane.lease, going.map(\.id), going.map(\.createdAt),
-                    going.map(\.text), going.map(\.parts), Self.leaseSeconds)
+                    going.map(\.text), going.map(\.parts), Self.leaseSeconds, allowance != nil)
                 let mails = going.filter { mail in mail.email != nil && started.contains { $0.id == mail.id && $0.state == "started" } }
                 if !mails.isEmpty {
                     try db.run(
                         EmailSQL.keepSubjects, mails.map(\.id), mails.map(\.createdAt), mails.map { $0.email?.subject ?? "" })
                 }
                 try funds?.spend(on: started, db)
+                try allowance?.spend(on: started, db)
                 if lane.beginsExperiment {
                     try db.run(ExperimentSQL.begin, lane.work.campaign, going.map(\.id), going.map(\.createdAt))
                 }
@@ -313,9 +318,9 @@ final class SendLoop {
             putBack(lane)
             throw error
         }
-        if let shortage {
+        if let pause {
             putBack(lane)
-            try db.inWorkspace(lane.work.workspace) { db in try Funds.pause(lane.work.campaign, for: shortage, db) }
+            try db.inWorkspace(lane.work.workspace) { db in try pause(lane.work.campaign, db) }
             return true
         }
         crashPoint("after_start")

@@ -103,7 +103,7 @@ struct Scene {
     func start(_ db: Connection, _ messages: [ClaimedMessage], lease: UUID, seconds: Double = 60) throws -> [StartedMessage] {
         try db.all(
             LedgerSQL.start, campaign, lease, messages.map(\.id), messages.map(\.createdAt), messages.map { _ in "Hi" },
-            messages.map { _ in 1 }, seconds)
+            messages.map { _ in 1 }, seconds, false)
     }
 
     /// Claims and starts everything that is due.
