@@ -1,4 +1,5 @@
 public import Web
 
 /// What people and scripts ask of messaging.
-public let sendingRoutes: [Route] = templateRoutes + senderRoutes + campaignRoutes + inboundRoutes + linkHitRoutes + usageRoutes
+public let sendingRoutes: [Route] =
+    templateRoutes + senderRoutes + campaignRoutes + inboundRoutes + linkHitRoutes + usageRoutes + consentRequestRoutes

@@ -21,30 +21,18 @@ public struct PreferenceToken: Hashable, Sendable {
     /// Reads a token that was made with the same key.
     /// - Returns: `nil` for anything else; how long it takes does not tell how much of it was right.
     public init?(_ text: some StringProtocol, key: SealingKey) {
-        guard text.utf8.count == 66, let bytes = base64URLDecode(text), bytes.count == 49,
-            constantTimeEqual(Array(bytes[33...]), PreferenceToken.tag(Array(bytes[..<33]), key)),
+        guard let bytes = SignedToken.read(text, names: 33, purpose: Self.purpose, key),
             let channel = PreferenceToken.channels.first(where: { $0.code == bytes[32] })?.channel
         else { return nil }
-        func number(at start: Int) -> UInt64 { bytes[start..<start + 8].reduce(0) { $0 << 8 | UInt64($1) } }
         self.init(
-            workspace: WorkspaceID(UUID(high: number(at: 0), low: number(at: 8))),
-            contact: ContactID(UUID(high: number(at: 16), low: number(at: 24))), channel: channel)
+            workspace: WorkspaceID(SignedToken.uuid(bytes, at: 0)), contact: ContactID(SignedToken.uuid(bytes, at: 16)), channel: channel)
     }
 
     public func text(key: SealingKey) -> String {
-        var bytes: [UInt8] = []
-        for uuid in [workspace.uuid, contact.uuid] {
-            for half in [uuid.high, uuid.low] {
-                for shift in stride(from: 56, through: 0, by: -8) { bytes.append(UInt8(truncatingIfNeeded: half >> UInt64(shift))) }
-            }
-        }
-        bytes.append(PreferenceToken.channels.first { $0.channel == channel }!.code)
-        return base64URLEncode(bytes + PreferenceToken.tag(bytes, key))
+        let code = PreferenceToken.channels.first { $0.channel == channel }!.code
+        return SignedToken.text(SignedToken.bytes(workspace.uuid) + SignedToken.bytes(contact.uuid) + [code], purpose: Self.purpose, key)
     }
 
     private static let channels: [(channel: Channel, code: UInt8)] = [(.sms, 1), (.email, 2)]
-
-    private static func tag(_ bytes: [UInt8], _ key: SealingKey) -> [UInt8] {
-        Array(Hash.hmacSHA256(key: key.derived("preference-token"), bytes).prefix(16))
-    }
+    private static let purpose = "preference-token"
 }

@@ -107,6 +107,7 @@ public enum Entity {
     public enum Webhook {}
     public enum WebhookDelivery {}
     public enum LinkHit {}
+    public enum ConsentRequest {}
 }
 
 public typealias WorkspaceID = ID<Entity.Workspace>
@@ -131,5 +132,6 @@ public typealias EventID = ID<Entity.Event>
 public typealias SuppressionID = ID<Entity.Suppression>
 public typealias ScoreModelID = ID<Entity.ScoreModel>
 public typealias NoticeID = ID<Entity.Notice>
+public typealias ConsentRequestID = ID<Entity.ConsentRequest>
 public typealias WebhookID = ID<Entity.Webhook>
 public typealias WebhookDeliveryID = ID<Entity.WebhookDelivery>

@@ -34,6 +34,7 @@ import Web
             "credentials": ["account_sid": .string("AC" + String(repeating: "0", count: 32)), "auth_token": "a-secret-token"],
         ]
         things["/api/links/hits"] = hit
+        things["/api/consent-requests"] = try site.scene.request(of: 0, site.owner).uuid
         let walk = try RouteWalk(
             routes, site.responder, site.owner, workspace: site.scene.workspace,
             bodies: [

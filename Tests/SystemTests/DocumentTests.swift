@@ -20,7 +20,7 @@ import Testing
                     ? server.send(operation.method, target) : server.send(operation.method, target, json: [:])
                 if operation.path.hasPrefix("/api/") {
                     #expect(answer.status == 401, "\(operation.method) \(target): \(answer.status) \(answer.text)")
-                } else if operation.path.hasPrefix("/u/") {
+                } else if operation.path.hasPrefix("/u/") || operation.path.hasPrefix("/c/") {
                     #expect(answer.status == 404 && answer.text.contains("This link does not work"), "\(operation.method) \(target)")
                 } else if operation.path.hasPrefix("/l/") || operation.path.hasPrefix("/o/") {
                     // Strangers ask for these; what nobody sent is not there, but for the picture.

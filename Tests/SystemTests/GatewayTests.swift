@@ -21,7 +21,7 @@ import Testing
             (.accounts, ["/auth/user", "/api/members", "/api/settings", "/api/jobs"]),
             (.segments, ["/api/contacts", "/api/segments", "/api/suppressions", "/api/segment-templates", "/api/segment-actions/x"]),
             (.campaigns, ["/api/campaigns", "/api/templates", "/api/links/hits", "/api/messages/018f0000-0000-7000-8000-000000000000"]),
-            (.webhooks, ["/webhooks/twilio/x/status", "/l/abc", "/o/abc", "/u/abc"]),
+            (.webhooks, ["/webhooks/twilio/x/status", "/l/abc", "/o/abc", "/u/abc", "/c/abc"]),
             (.analytics, ["/api/analytics/overview", "/api/events", "/api/campaigns/018f0000-0000-7000-8000-000000000000/analytics"]),
         ]
         try withOwnDatabase { database in

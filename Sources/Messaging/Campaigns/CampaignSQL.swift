@@ -47,6 +47,7 @@ enum CampaignSQL {
         SELECT \(listed), c.created_at::text, c.id::text
           FROM campaigns c
          WHERE c.workspace_id = current_workspace() AND (c.created_at, c.id) < ($1::timestamptz, $2)
+           AND NOT EXISTS (SELECT FROM request_campaigns q WHERE q.workspace_id = current_workspace() AND q.campaign_id = c.id)
          ORDER BY c.created_at DESC, c.id DESC
          LIMIT $3
         """)
@@ -56,6 +57,7 @@ enum CampaignSQL {
         SELECT \(listed), c.created_at::text, c.id::text
           FROM campaigns c
          WHERE c.workspace_id = current_workspace() AND c.status = $4 AND (c.created_at, c.id) < ($1::timestamptz, $2)
+           AND NOT EXISTS (SELECT FROM request_campaigns q WHERE q.workspace_id = current_workspace() AND q.campaign_id = c.id)
          ORDER BY c.created_at DESC, c.id DESC
          LIMIT $3
         """)

@@ -54,6 +54,7 @@ enum MessageWords {
             case "over_monthly_limit": "the workspace's limit for the month was reached."
             case "quiet_hours": "there was no time left at which it may be sent where the contact is."
             case "too_late": "its time had passed."
+            case "request_ended": "the request for consent had ended before its turn."
             case "template_failed": "the text could not be made for this contact."
             default: "of `\(reason)`."
             }

@@ -18,9 +18,9 @@ enum DeliverySQL {
         VALUES (current_workspace(), $1, $2, $3, $4, $5, $6, $7)
         """)
 
-    static let receiveInbound = Statement<String, SenderID, String, String, String, String, String>(
+    static let receiveInbound = Statement<String, SenderID, String, String, String, String, String, Bool>(
         """
-        SELECT receive_inbound($1, $2, $3, $4, $5, $6)
+        SELECT receive_reply($1, $2, $3, $4, $5, $6, $7)
         """)
 
     static let workspacesDue = Statement<WorkspaceID>(

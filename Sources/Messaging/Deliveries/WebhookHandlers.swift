@@ -28,13 +28,14 @@ func receiveInbound(_ call: Call) throws -> Response {
     let intent = inboundIntent(of: body, providerType: form["OptOutType"])
     let (_, outcome) = try call.db.pair(
         DeliverySQL.setWorkspace, (workspace), DeliverySQL.receiveInbound,
-        (sender, sid, bareNumber(from), bareNumber(to), String(body.prefix(2000)), intent.rawValue))
+        (sender, sid, bareNumber(from), bareNumber(to), String(body.prefix(2000)), intent.rawValue, isYes(body, intent)))
     crashPoint("after_inbound")
-    let hasReturned = outcome.first == "returned"
+    let (hasReturned, hasConfirmed) = (outcome.first == "returned", outcome.first == "confirmed")
     var reply: String?
-    if intent == .help || hasReturned {
+    if intent == .help || hasReturned || hasConfirmed {
         let (_, settings) = try call.db.pair(DeliverySQL.setWorkspace, (workspace), ReplySettings.read, ())
-        reply = settings.first?.reply(to: intent, body, hasReturned: hasReturned, isAnswered: form["OptOutType"] != nil)
+        reply = settings.first?.reply(
+            to: intent, body, hasReturned: hasReturned, hasConfirmed: hasConfirmed, isAnswered: form["OptOutType"] != nil)
     }
     return .text(twiML(reply), contentType: "text/xml; charset=utf-8")
 }

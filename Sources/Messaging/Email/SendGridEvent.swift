@@ -33,9 +33,9 @@ struct SendGridEvent {
             name.utf8.allSatisfy({ (97...122).contains($0) || $0 == UInt8(ascii: "_") }),
             let message = event[SendGridClient.messageArgument]?.string.flatMap({ MessageID($0) })
         else { return nil }
-        // Whoever follows our link to leave is not engaged, and the link has a token, which nobody should read.
-        let isLeaving = event["url"]?.string?.hasPrefix(publicURL + "/u/") == true
-        if isLeaving { event.removeValue(forKey: "url") }
+        // Whoever follows our link to leave, or to confirm, is not engaged, and the link has a token, which nobody should read.
+        let isOurs = ["/u/", "/c/"].contains { event["url"]?.string?.hasPrefix(publicURL + $0) == true }
+        if isOurs { event.removeValue(forKey: "url") }
         let text = JSONValue.object(event).text
         body = text.prefixed(16_384)
         self.name = name
@@ -54,7 +54,7 @@ struct SendGridEvent {
         receipt = UUID(high: half(0) & ~0xF000 | 0x8000, low: half(8) & ~(3 << 62) | 2 << 62)
         let meaning = Self.meaning(of: name, event)
         (status, code) = (meaning.status, meaning.code)
-        effect = isLeaving ? .none : meaning.effect
+        effect = isOurs ? .none : meaning.effect
     }
 
     private static func meaning(of name: String, _ event: JSONObject) -> (status: String?, code: Int?, effect: Effect) {

@@ -24,10 +24,14 @@ struct ReplySettings: RowDecodable {
 
     /// - Parameters:
     ///   - hasReturned: whether the text ended an opt-out.
+    ///   - hasConfirmed: whether the text confirmed consent that it was asked for: that is answered in any words (CTIA).
     ///   - isAnswered: whether Twilio said that its own keywords answer (`OptOutType`).
     /// - Returns: `nil` for no answer. HELP is answered also after a STOP: it is no marketing (CTIA).
-    func reply(to intent: InboundIntent, _ body: String, hasReturned: Bool, isAnswered: Bool) -> String? {
+    func reply(to intent: InboundIntent, _ body: String, hasReturned: Bool, hasConfirmed: Bool = false, isAnswered: Bool) -> String? {
         if isAnswered { return nil }
+        if hasConfirmed {
+            return brand.map { "\($0): you are subscribed. Msg & data rates may apply. Reply HELP for help, STOP to end." }
+        }
         switch intent {
         case .help:
             guard let helpText else { return nil }

@@ -8,9 +8,11 @@ struct ClaimedMessage: RowDecodable {
     let id: MessageID
     let createdAt: Instant
     let isTest: Bool
+    /// It asks for consent.
+    let isRequest: Bool
     let contactID: ContactID?
     let to: String
-    /// Of a test only: it was rendered when it was asked for.
+    /// Of a test or a request only: it was rendered when it was asked for.
     let body: String?
     /// Not to be sent now, or ever.
     let isSkipped: Bool
@@ -20,6 +22,7 @@ struct ClaimedMessage: RowDecodable {
         id = try row["id"]
         createdAt = try row["created_at"]
         isTest = try row["kind"] == "test"
+        isRequest = try row["kind"] == "request"
         contactID = try row["contact_id"]
         to = try row["to_address"]
         body = try row["body"]

@@ -5,20 +5,26 @@ internal import Vocabulary
 
 enum LedgerSQL {
     /// Why message `m` of contact `c` is not to be sent after all. Tests go to an address that somebody typed in: for
-    /// them suppression holds, consent does not.
+    /// them suppression holds, consent does not. What asks for consent does without one, as long as it waits for an answer.
     private static let reasonNow = """
-        CASE WHEN m.kind = 'campaign' AND c.id IS NULL THEN 'contact_deleted'
-             WHEN m.kind = 'campaign' AND m.to_address IS DISTINCT FROM (\(Reachability.address("c", channel: "m.channel")))
+        CASE WHEN m.kind <> 'test' AND c.id IS NULL THEN 'contact_deleted'
+             WHEN m.kind <> 'test' AND m.to_address IS DISTINCT FROM (\(Reachability.address("c", channel: "m.channel")))
                 THEN 'address_changed'
              WHEN m.kind = 'test' THEN CASE WHEN s.reason = 'opt_out' THEN 'opted_out'
                                             WHEN s.reason IS NOT NULL THEN 'suppressed' END
+             WHEN m.kind = 'request' THEN coalesce(nullif(\(Reachability.reason), 'no_consent'), CASE WHEN NOT EXISTS (
+                 SELECT FROM consent_request_messages q
+                   JOIN consent_requests r ON r.workspace_id = q.workspace_id AND r.id = q.request_id
+                  WHERE q.workspace_id = current_workspace() AND q.message_id = m.id AND r.state = 'pending' AND r.expires_at > now())
+                 THEN 'request_ended' END)
              ELSE \(Reachability.reason) END
         """
 
-    /// Whether starting message `m` counts against what may be spent or sent. Tests do not, and a message that was started before
-    /// has counted, unless somebody has it tried again: that is another one to the provider. NULL where there is no message.
+    /// Whether starting message `m` counts against what may be spent or sent. Tests and requests do not, and a message that was
+    /// started before has counted, unless somebody has it tried again: that is another one to the provider. NULL where there is no
+    /// message.
     static let isNew = """
-        (m.kind <> 'test' AND (m.attempt = 0 OR EXISTS (
+        (m.kind = 'campaign' AND (m.attempt = 0 OR EXISTS (
             SELECT FROM former_attempts f
              WHERE f.workspace_id = current_workspace() AND f.message_id = m.id AND f.attempt = m.attempt)))
         """
@@ -28,7 +34,7 @@ enum LedgerSQL {
              \(Reachability.joins(contact: "m.contact_id", address: "m.to_address", channel: "m.channel"))
         """
 
-    /// pending → claimed, for the oldest due messages of a campaign that sends, or tests of any. Consent and
+    /// pending → claimed, for the oldest due messages of a campaign that sends, or tests and requests of any. Consent and
     /// suppression are asked again in this very statement: pending → skipped for those who have said no meanwhile. Where
     /// it is a quiet hour, the message stays pending until that is over.
     /// - Parameters: campaign, at most, lease token, lease in seconds, whether the text reads the contact.
@@ -38,7 +44,7 @@ enum LedgerSQL {
             SELECT m.id, m.created_at, m.kind, m.contact_id, m.channel, m.to_address
               FROM messages m
              WHERE m.workspace_id = current_workspace() AND m.campaign_id = $1 AND m.state = 'pending' AND m.due_at <= now()
-               AND (m.kind = 'test'
+               AND (m.kind <> 'campaign'
                     OR (SELECT p.status FROM campaigns p WHERE p.workspace_id = current_workspace() AND p.id = $1) = 'sending')
              ORDER BY m.due_at, m.id
              LIMIT $2 FOR UPDATE SKIP LOCKED),
@@ -68,8 +74,8 @@ enum LedgerSQL {
 
     /// claimed → started, committed before the request leaves. The last look at consent, suppression, campaign, sender
     /// and workspace: claimed → skipped for who has said no, claimed → pending where the campaign was paused or the
-    /// sender or the workspace suspended, or where there is a monthly limit that nobody has asked. Caps hold when `FrequencyCaps.lock` came before. Rows of another lease are not
-    /// touched and not returned.
+    /// sender or the workspace suspended, or where there is a monthly limit that nobody has asked. Caps hold when
+    /// `FrequencyCaps.lock` came before. Rows of another lease are not touched and not returned.
     /// - Parameters: campaign, lease token, ids, creation times, texts, parts, lease in seconds, whether they are counted
     ///   against the month.
     static let start = Statement<StartedMessage, CampaignID, UUID, [MessageID], [Instant], [String], [Int], Double, Bool>(
@@ -88,9 +94,9 @@ enum LedgerSQL {
                    CASE WHEN \(reasonNow) IS NOT NULL THEN \(reasonNow)
                         WHEN m.kind = 'campaign' AND p.status = 'cancelled' THEN 'campaign_cancelled'
                         WHEN p.status = 'sending' THEN \(FrequencyCaps.reason) END AS reason,
-                   CASE WHEN (m.kind = 'test' OR p.status = 'sending') AND o.status = 'active'
+                   CASE WHEN (m.kind <> 'campaign' OR p.status = 'sending') AND o.status = 'active'
                          AND (SELECT w.suspended_at IS NULL FROM workspaces w WHERE w.id = current_workspace())
-                         AND (m.kind = 'test' OR $8
+                         AND (m.kind <> 'campaign' OR $8
                               OR (SELECT monthly_limit(x.channel) IS NULL FROM campaigns x
                                    WHERE x.workspace_id = current_workspace() AND x.id = $1))
                         THEN 'started' ELSE 'pending' END AS otherwise
@@ -102,8 +108,8 @@ enum LedgerSQL {
             SELECT j.*, CASE WHEN j.reason IS NOT NULL THEN 'skipped' ELSE j.otherwise END AS next FROM judged j)
         UPDATE messages m
            SET state = d.next, skip_reason = d.reason,
-               body = CASE WHEN d.next = 'started' OR m.kind = 'test' THEN d.body END,
-               parts = CASE WHEN d.next = 'started' OR m.kind = 'test' THEN d.parts END,
+               body = CASE WHEN d.next = 'started' OR m.kind <> 'campaign' THEN d.body END,
+               parts = CASE WHEN d.next = 'started' OR m.kind <> 'campaign' THEN d.parts END,
                attempt = CASE WHEN d.next = 'started' THEN m.attempt + 1 ELSE m.attempt END,
                started_at = CASE WHEN d.next = 'started' THEN now() ELSE m.started_at END,
                lease_token = CASE WHEN d.next = 'started' THEN m.lease_token END,

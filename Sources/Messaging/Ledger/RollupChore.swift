@@ -19,6 +19,7 @@ public let messagingChores: [Chore] = [
         [("planned", try db.run(LookUpSQL.planSilent, 5_000))]
     },
     rescueCampaigns,
+    expireConsentRequests,
 ]
 
 /// Each difference is a bug: the triggers keep both in step. It is told, then mended.

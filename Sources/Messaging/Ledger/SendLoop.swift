@@ -219,11 +219,26 @@ final class SendLoop {
     ) throws -> [ReadyMessage] {
         var ready: [ReadyMessage] = []
         var dropped: [(message: ClaimedMessage, reason: String)] = []
+        let asked = claimed.messages.filter(\.message.isRequest).map(\.message.id)
+        let requests = try asked.isEmpty ? [] : db.all(ConsentRequestSQL.ofMessages, asked)
         for (message, variant) in claimed.messages {
             // A test goes to somebody else than its contact: its link leaves for nobody.
             let contact = message.isTest ? ContactID(UUID(high: 0, low: 0)) : message.contactID ?? ContactID(UUID(high: 0, low: 0))
             let token = PreferenceToken(workspace: lane.work.workspace, contact: contact, channel: .email)
             let url = "\(configuration.publicURL)/u/\(token.text(key: configuration.sealingKey))"
+            if message.isRequest {
+                guard let request = requests.first(where: { $0.message == message.id }), let text = message.body else {
+                    dropped.append((message, "request_ended"))
+                    continue
+                }
+                let key = configuration.sealingKey
+                let confirm = ConfirmationToken(workspace: lane.work.workspace, request: request.request).text(key: key)
+                let mail = ConsentRequestText.mail(
+                    text, token: confirm, publicURL: configuration.publicURL, unsubscribeURL: url)
+                ready.append(
+                    ReadyMessage(id: message.id, createdAt: message.createdAt, to: message.to, text: text, parts: 1, email: mail))
+                continue
+            }
             var email = templates.isEmpty ? nil : templates[variant].render(message.contact ?? [:], unsubscribeURL: url)
             var links: [NewLink] = []
             if let rewriter, let plain = email, !message.isTest { (email, links) = rewriter.email(plain) }

@@ -26,6 +26,11 @@ public func inboundIntent(of body: String, providerType: String? = nil) -> Inbou
     return intent
 }
 
+/// Whether a reply says yes to what it was asked: the words of a START, and those that mean nothing unless somebody asked.
+func isYes(_ body: String, _ intent: InboundIntent) -> Bool {
+    intent == .start || intent == .none && Reply(withoutQuotations(body)).isYes
+}
+
 /// The words of a reply, and the questions that decide.
 private struct Reply {
     /// As written, but for case and punctuation.
@@ -53,6 +58,8 @@ private struct Reply {
         if asksToStop(rest) { return .stop }
         return isDoubtful(rest) ? .review : .none
     }
+
+    var isYes: Bool { OptOutWords.yes.contains(core.joined(separator: " ")) }
 
     /// The whole text is an opt-out.
     var isStop: Bool {

@@ -62,6 +62,13 @@ enum OptOutWords {
         "sign me up again", "join", "undo stop", "empezar", "comenzar", "iniciar", "commencer", "reprendre", "starten", "старт",
     ]
 
+    /// Whole texts that answer a question, besides `start`.
+    static let yes: Set<String> = [
+        "y", "yes yes", "yes i do", "yes i agree", "yes confirm", "yep", "yeah", "confirm", "i confirm", "confirmed", "agree", "i agree",
+        "si", "sí", "oui", "ja", "da", "sim", "tak", "да", "confirmar", "confirmo", "confirmer", "je confirme", "bestätigen",
+        "ich bestätige", "evet",
+    ]
+
     static let help: Set<String> = [
         "help", "info", "help me", "information", "aide", "ayuda", "hilfe", "ajuda", "aiuto", "hulp", "hjälp", "pomoc", "помощь",
         "帮助", "ヘルプ", "도움말",

@@ -65,8 +65,8 @@ func changePreferences(_ call: Call) throws -> Response {
     guard let wish = PreferenceWish(try call.rawBody(limit: 16_384), call.request.mediaType, token.channel) else {
         return PreferencePage.notUnderstood
     }
-    var evidence: JSONObject = ["page": "/u", "one_click": .bool(wish.isOneClick), "ip": .string(call.request.remoteAddress)]
-    evidence["user_agent"] = JSONValue(call.request.header("user-agent").flatMap { kept($0, atMost: 300) })
+    var evidence = personEvidence(call, page: "/u")
+    evidence["one_click"] = .bool(wish.isOneClick)
     return try call.db.transaction { db in
         try db.setWorkspace(token.workspace)
         let known = try db.all(PreferenceSQL.standings, token.contact)
@@ -80,6 +80,13 @@ func changePreferences(_ call: Call) throws -> Response {
         if wish.isOneClick { return .text("You are unsubscribed.\n") }
         return try page(token, wish, db)
     }
+}
+
+/// What is known of somebody who pressed a button of ours without signing in.
+func personEvidence(_ call: Call, page: String) -> JSONObject {
+    var evidence: JSONObject = ["page": .string(page), "ip": .string(call.request.remoteAddress)]
+    evidence["user_agent"] = JSONValue(call.request.header("user-agent").flatMap { kept($0, atMost: 300) })
+    return evidence
 }
 
 private func page(_ token: PreferenceToken, _ done: PreferenceWish?, _ db: Connection) throws -> Response {

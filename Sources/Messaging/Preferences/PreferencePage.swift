@@ -107,7 +107,7 @@ enum PreferencePage {
         "default-src 'none'; style-src 'sha256-\(base64Encode(Hash.sha256(Array(style.utf8))))'; form-action 'self'; base-uri 'none'; "
         + "frame-ancestors 'none'"
 
-    private static func document(_ status: Int, _ title: String, _ body: String) -> Response {
+    static func document(_ status: Int, _ title: String, _ body: String) -> Response {
         Response.text(
             """
             <!DOCTYPE html>

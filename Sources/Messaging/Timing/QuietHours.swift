@@ -3,7 +3,7 @@
 enum QuietHours {
     /// A CTE of one row beside `picked`, the due messages of campaign `$1`: until when their places are quiet, worked out
     /// once for each place and not for each message, and when the campaign's time is over. People's tests to themselves
-    /// may come at any hour.
+    /// may come at any hour, and what asks for consent, which somebody has just asked for.
     static let claimed = """
         hours AS MATERIALIZED (
             SELECT p.send_until,
@@ -21,7 +21,7 @@ enum QuietHours {
 
     /// Why message `m` will not be sent at all; NULL: it can wait for its hour.
     static let reason = """
-        CASE WHEN m.kind = 'test' THEN NULL
+        CASE WHEN m.kind <> 'campaign' THEN NULL
              WHEN h.send_until <= now() THEN 'too_late'
              WHEN \(until) >= coalesce(h.send_until, 'infinity') THEN 'quiet_hours' END
         """

@@ -23,7 +23,7 @@ import Vocabulary
     private func receive(_ scene: Scene, _ text: String, _ db: Connection, sid: String = "SM\(Vocabulary.UUID.v7())", from: String = phone)
         throws -> String
     {
-        try db.one(DeliverySQL.receiveInbound, scene.sender, sid, from, "+12025550100", text, inboundIntent(of: text).rawValue)
+        try db.one(DeliverySQL.receiveInbound, scene.sender, sid, from, "+12025550100", text, inboundIntent(of: text).rawValue, false)
     }
 
     /// Becomes the responder in the scene's workspace. What was recorded before happened earlier.

@@ -14,10 +14,10 @@ final class WebhookSite {
     static let publicURL = "https://muster.example"
     static let token = "token-of-a-test"
 
-    fileprivate init(_ database: TestDatabase, contacts: Int) throws {
+    fileprivate init(_ database: TestDatabase, contacts: Int, consenting: Int?) throws {
         self.database = database
         owner = try database.connect()
-        scene = try Scene(owner, contacts: contacts)
+        scene = try Scene(owner, contacts: contacts, consenting: consenting)
         let key = FileManager.default.temporaryDirectory.appendingPathComponent("key-\(UUID()).txt")
         try base64Encode([UInt8](repeating: 7, count: 32)).write(to: key, atomically: true, encoding: .utf8)
         defer { try? FileManager.default.removeItem(at: key) }
@@ -47,9 +47,9 @@ final class WebhookSite {
     func count(_ table: String) throws -> Int { try owner.value("SELECT count(*) FROM \(table)") }
 }
 
-func withWebhooks(contacts: Int = 3, _ body: (WebhookSite) throws -> Void) throws {
+func withWebhooks(contacts: Int = 3, consenting: Int? = nil, _ body: (WebhookSite) throws -> Void) throws {
     try withOwnDatabase { database in
-        let site = try WebhookSite(database, contacts: contacts)
+        let site = try WebhookSite(database, contacts: contacts, consenting: consenting)
         defer { site.responder.stop() }
         try body(site)
     }

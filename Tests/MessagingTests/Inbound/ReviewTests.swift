@@ -16,7 +16,7 @@ import Vocabulary
             try db.setWorkspace(site.scene.workspace)
             let sid = "SM\(Vocabulary.UUID.v7())"
             _ = try db.one(
-                DeliverySQL.receiveInbound, site.scene.sender, sid, from, "+12025550100", text, inboundIntent(of: text).rawValue)
+                DeliverySQL.receiveInbound, site.scene.sender, sid, from, "+12025550100", text, inboundIntent(of: text).rawValue, false)
             return try db.value("SELECT id FROM inbound_messages WHERE sid = $1", sid.sqlValue)
         }
     }

@@ -78,7 +78,7 @@ import Vocabulary
         try sending.database.connect(as: .responder).transaction { db in
             try db.setWorkspace(sending.scene.workspace)
             _ = try db.one(
-                DeliverySQL.receiveInbound, sending.scene.sender, "SM\(Vocabulary.UUID.v7())", phone, "+12025550100", "STOP", "stop")
+                DeliverySQL.receiveInbound, sending.scene.sender, "SM\(Vocabulary.UUID.v7())", phone, "+12025550100", "STOP", "stop", false)
         }
         return (phone, try sending.db.value("SELECT clock_timestamp()"))
     }
