@@ -10,13 +10,7 @@ import Testing
     @Test(arguments: ["after_claim:1", "after_claim:2", "after_start:3", "after_submit:3", "after_answer:3", "after_settle:3"])
     func `a worker that dies sends nothing twice and loses nothing`(point: String) throws {
         try withSending(contacts: 400) { sending in
-            let worker = try sending.worker(crashingAt: point)
-            worker.waitUntilExit()
-            #expect(worker.terminationReason == .uncaughtSignal && worker.terminationStatus == SIGKILL, "it did not reach \(point)")
-            // What the provider still reads of the last requests.
-            try waitUntil("the provider has read it all") { sending.provider.isIdle }
-            try sending.db.execute("UPDATE messages SET lease_until = now() - interval '1 second' WHERE lease_until IS NOT NULL")
-            _ = try sending.db.dynamic("SELECT released FROM rescue_messages(1000)", []) as [Int]
+            try die(at: point, sending)
             let unknown = try sending.states()["unknown"] ?? 0
             #expect(unknown <= SendLoop.window, "more unknown than there were requests under way")
             if point == "after_claim:1" { #expect(unknown == 0) }
@@ -42,6 +36,47 @@ import Testing
             #expect(try sending.db.all(RollupSQL.differences, sending.scene.workspace, sending.scene.campaign).isEmpty)
             if point.hasPrefix("after_answer") || point.hasPrefix("after_settle") { #expect(ledger.count == 400) }
         }
+    }
+
+    @Test(arguments: ["after_claim:2", "after_start:3", "after_submit:3", "after_answer:3"])
+    func `what a worker that dies had started has taken its share of the month, once`(point: String) throws {
+        try withSending(contacts: 400) { sending in
+            try sending.db.execute("UPDATE workspaces SET settings = settings || '{\"monthly_limits\": {\"sms_parts\": 300}}'")
+            try die(at: point, sending)
+            try sending.run()
+            let ledger = sending.provider.ledger
+            #expect(Set(ledger.map(\.to)).count == ledger.count && ledger.count <= 300)
+            #expect(try sending.states()["pending"] == 100)
+            #expect(try sending.db.value("SELECT used FROM month_usage") == 300)
+            #expect(try sending.db.value("SELECT status || ' ' || status_reason FROM campaigns") == "paused monthly_limit_reached")
+        }
+    }
+
+    @Test(arguments: ["after_claim:1", "after_start:1", "after_submit:1", "after_answer:1"])
+    func `nobody is asked for consent twice because a worker died`(point: String) throws {
+        try withSending(contacts: 60) { sending in
+            try sending.db.execute("DELETE FROM consents; UPDATE campaigns SET status = 'paused', paused_at = now()")
+            for index in 0..<60 { try sending.request(of: index) }
+            try die(at: point, sending)
+            try sending.round()
+            let ledger = sending.provider.ledger
+            #expect(Set(ledger.map(\.to)).count == ledger.count)
+            let states: [String] = try sending.db.dynamic("SELECT DISTINCT state FROM messages WHERE kind = 'request' ORDER BY 1", [])
+            #expect(Set(states).isSubset(of: ["sent", "unknown"]), "\(states)")
+            #expect(try sending.db.value("SELECT max(attempt) FROM messages WHERE kind = 'request'", as: Int.self) == 1)
+            if point.hasPrefix("after_claim") { #expect(ledger.count == 60) }
+        }
+    }
+
+    /// A worker dies, and what it held is taken back.
+    private func die(at point: String, _ sending: Sending) throws {
+        let worker = try sending.worker(crashingAt: point)
+        worker.waitUntilExit()
+        #expect(worker.terminationReason == .uncaughtSignal && worker.terminationStatus == SIGKILL, "it did not reach \(point)")
+        // What the provider still reads of the last requests.
+        try waitUntil("the provider has read it all") { sending.provider.isIdle }
+        try sending.db.execute("UPDATE messages SET lease_until = now() - interval '1 second' WHERE lease_until IS NOT NULL")
+        _ = try sending.db.dynamic("SELECT released FROM rescue_messages(1000)", []) as [Int]
     }
 }
 

@@ -72,6 +72,37 @@ import Vocabulary
         }
     }
 
+    @Test func `limits that come and go while messages start hold nobody up, and the last one knows of all`() throws {
+        try withSending(contacts: 400, rate: 300) { sending in
+            let responder = try sending.database.connect(as: .responder)
+            /// As the settings' route does it.
+            func set(_ limits: JSONValue) throws {
+                try responder.transaction { db in
+                    try db.setWorkspace(sending.scene.workspace)
+                    _ = try db.dynamic("SELECT hold_starts(current_workspace()) IS NULL", []) as [Bool]
+                    _ = try db.dynamic("SELECT version FROM workspaces WHERE id = current_workspace() FOR UPDATE", []) as [Int]
+                    try db.runDynamic(
+                        "UPDATE workspaces SET settings = settings || jsonb_build_object('monthly_limits', $1::jsonb) WHERE id = current_workspace()",
+                        [limits.sqlValue])
+                }
+            }
+            try sending.race(workers: 3) {
+                var isLimited = false
+                while try sending.status() == "sending" {
+                    isLimited.toggle()
+                    try set(isLimited ? ["sms_parts": 100_000] : .null)
+                    if isLimited, let used = try used(sending) { #expect(used <= 400) }
+                }
+            }
+            #expect(try sending.states() == ["sent": 400])
+            try set(["sms_parts": 401])
+            let next = try sending.scene.withAnotherCampaign(sending.db)
+            try next.freeze(sending.db)
+            try work(sending, until: "paused", next)
+            #expect(try next.states(sending.db) == ["sent": 1, "pending": 399])
+        }
+    }
+
     @Test func `what a worker holds from before there was a limit does not start uncounted`() throws {
         try withDatabase { db throws in
             let scene = try Scene(db)
