@@ -4,7 +4,7 @@ SCALE=0.05 makes everything smaller. The world is made once per run, and taken d
 """
 import concurrent.futures, http.client, json, os, pathlib, random, statistics, subprocess, sys, threading, time
 
-from bench_tools import ENV, ROOT, ROUNDS, RUN, URL, call, conninfo, finish, new_workspace, psql, report
+from bench_tools import ENV, ROOT, ROUNDS, RUN, URL, call, conninfo, finish, new_workspace, psql, remove, report
 
 CONTACTS = int(1_000_000 * float(os.environ.get("SCALE", "1")))
 # Every shape of rule with its own figures.
@@ -90,15 +90,7 @@ class World:
         wait(lambda: psql(f"SELECT NOT EXISTS (SELECT FROM dirty_contacts WHERE workspace_id = '{self.workspace}')") == "t")
 
     def take_down(self):
-        """Table by table without triggers: cascades would go row by row."""
-        psql(f"""
-            SET session_replication_role = replica;
-            DO $$ DECLARE t regclass; BEGIN
-                FOR t IN SELECT c.oid FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'workspace_id'
-                          WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition LOOP
-                    EXECUTE format('DELETE FROM %s WHERE workspace_id IN (%L, %L)', t, '{self.workspace}', '{self.others}');
-                END LOOP;
-            END $$;""", "postgres")
+        remove(self.workspace, self.others)
 
 
 def contact_id(number):

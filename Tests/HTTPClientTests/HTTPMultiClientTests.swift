@@ -42,7 +42,10 @@ import Testing
                 for (tag, outcome) in client.wait(timeoutMilliseconds: 100) { kinds[tag] = .some(kind(outcome)) }
             }
             #expect(kinds.count == 3)
-            #expect(kinds.values.filter { $0 == .unknown }.count == server.received.count)
+            let unknown = kinds.values.filter { $0 == .unknown }.count
+            // What left is read in the end, also by a server that was slower than the time-out.
+            try waitUntil("the server has read what left") { server.received.count >= unknown }
+            #expect(unknown == server.received.count)
             #expect(kinds.values.filter { $0 == .notSent }.count == 3 - server.received.count)
         }
     }
