@@ -170,6 +170,31 @@ extension Connection {
         }
     }
 
+    /// How many pages one more claim looks at.
+    /// - Parameter runAt: the place behind which it looks.
+    private func pages(_ db: Connection, _ workspace: WorkspaceID, behind runAt: String) throws -> Int {
+        let plan: [String] = try db.dynamic(
+            """
+            EXPLAIN (ANALYZE, BUFFERS, COSTS OFF, TIMING OFF)
+            SELECT * FROM claim_jobs('\(workspace)', '{test}', '{1}', 60, '\(runAt)', '\(UUID(high: 0, low: 0))')
+            """, [])
+        let hit = try #require(plan.first { $0.contains("shared hit=") })
+        return Int(hit.drop { $0 != "=" }.dropFirst().prefix { $0.isNumber }) ?? 0
+    }
+
+    @Test func `a claim looks at one job of many, also where the queue was empty when it was last analysed`() throws {
+        try withOwnDatabase { database throws in
+            let db = try database.connect()
+            let workspace = try db.createWorkspace()
+            try db.execute("ANALYZE jobs")
+            try db.runDynamic(
+                "INSERT INTO jobs (workspace_id, kind) SELECT $1, 'test' FROM generate_series(1, 5000)", [workspace.sqlValue])
+            _ = try pages(db, workspace, behind: "-infinity")
+            let looked = try pages(db, workspace, behind: "-infinity")
+            #expect(looked < 50, "\(looked) pages")
+        }
+    }
+
     @Test func `a claim does not look at what has ended again, also where it cannot be cleared away`() throws {
         try withOwnDatabase { database throws in
             let db = try database.connect()
@@ -187,20 +212,10 @@ extension Connection {
                 "UPDATE jobs SET state = 'running', attempt = 1, lease_token = gen_random_uuid(), lease_until = now() WHERE \(done)")
             try db.execute(
                 "UPDATE jobs SET state = 'succeeded', finished_at = now(), lease_token = NULL, lease_until = NULL WHERE \(done)")
-            // Pages that one more claim looks at, behind the place that was reached and from the beginning.
-            func pages(behind runAt: String) throws -> Int {
-                let plan: [String] = try db.dynamic(
-                    """
-                    EXPLAIN (ANALYZE, BUFFERS, COSTS OFF, TIMING OFF)
-                    SELECT * FROM claim_jobs('\(workspace)', '{test}', '{1}', 60, '\(runAt)', '\(UUID(high: 0, low: 0))')
-                    """, [])
-                let hit = try #require(plan.first { $0.contains("shared hit=") })
-                return Int(hit.drop { $0 != "=" }.dropFirst().prefix { $0.isNumber }) ?? 0
-            }
             // The first of a connection also reads the catalogue.
-            _ = try pages(behind: "-infinity")
-            let beginning = try pages(behind: "-infinity")
-            let reached = try pages(behind: try db.value("SELECT max(run_at)::text FROM jobs WHERE state = 'succeeded'"))
+            _ = try pages(db, workspace, behind: "-infinity")
+            let beginning = try pages(db, workspace, behind: "-infinity")
+            let reached = try pages(db, workspace, behind: try db.value("SELECT max(run_at)::text FROM jobs WHERE state = 'succeeded'"))
             #expect(reached * 3 < beginning, "\(reached) pages behind the place, \(beginning) from the beginning")
         }
     }
