@@ -182,10 +182,14 @@ extension Connection {
         return Int(hit.drop { $0 != "=" }.dropFirst().prefix { $0.isNumber }) ?? 0
     }
 
-    @Test func `a claim looks at one job of many, also where the queue was empty when it was last analysed`() throws {
+    @Test func `a claim looks at one job of many, also where nothing waited when the table was last analysed`() throws {
         try withOwnDatabase { database throws in
             let db = try database.connect()
             let workspace = try db.createWorkspace()
+            try db.runDynamic(
+                """
+                INSERT INTO jobs (workspace_id, kind, state, finished_at) SELECT $1, 'other', 'succeeded', now() FROM generate_series(1, 2000)
+                """, [workspace.sqlValue])
             try db.execute("ANALYZE jobs")
             try db.runDynamic(
                 "INSERT INTO jobs (workspace_id, kind) SELECT $1, 'test' FROM generate_series(1, 5000)", [workspace.sqlValue])
