@@ -13,7 +13,7 @@ private let prices = #"{"prices":{"currency":"USD","items":[{"channel":"sms","co
 @Suite struct BudgetTests {
     @Test func `a budget pauses the campaign before the message that does not fit, and nothing is lost`() throws {
         try withSending(contacts: 50) { sending in
-            try sending.db.execute("UPDATE workspaces SET settings = '\(prices)'")
+            try sending.db.execute("UPDATE workspaces SET settings = settings || '\(prices)'")
             try set(20, sending)
             try sending.run()
             #expect(sending.provider.ledger.count == 20)
@@ -33,7 +33,7 @@ private let prices = #"{"prices":{"currency":"USD","items":[{"channel":"sms","co
 
     @Test func `a message that somebody has tried again is paid again`() throws {
         try withSending(contacts: 20) { sending in
-            try sending.db.execute("UPDATE workspaces SET settings = '\(prices)'")
+            try sending.db.execute("UPDATE workspaces SET settings = settings || '\(prices)'")
             try set(20, sending)
             try sending.run()
             #expect(try sending.states() == ["sent": 20])
@@ -55,7 +55,7 @@ private let prices = #"{"prices":{"currency":"USD","items":[{"channel":"sms","co
 
     @Test func `a message without a price does not go while there is a budget`() throws {
         try withSending(contacts: 10) { sending in
-            try sending.db.execute("UPDATE workspaces SET settings = '\(prices.replacing("US", with: "DE"))'")
+            try sending.db.execute("UPDATE workspaces SET settings = settings || '\(prices.replacing("US", with: "DE"))'")
             try set(1000, sending)
             try sending.run()
             #expect(try sending.states() == ["pending": 10])
@@ -76,7 +76,7 @@ private let prices = #"{"prices":{"currency":"USD","items":[{"channel":"sms","co
                 }
             }
         ) { sending in
-            try sending.db.execute("UPDATE workspaces SET settings = '\(prices)'")
+            try sending.db.execute("UPDATE workspaces SET settings = settings || '\(prices)'")
             // One to four parts.
             try sending.db.execute(
                 "UPDATE contacts SET attributes = jsonb_build_object('note', repeat('x', 100 + 150 * (substr(first_name, 2)::int % 4)))")
@@ -121,7 +121,7 @@ private let prices = #"{"prices":{"currency":"USD","items":[{"channel":"sms","co
 
     @Test func `a paused campaign's budget can be raised, and not below what is spent`() throws {
         try withMessagingSite { site throws in
-            try site.owner.execute("UPDATE workspaces SET settings = '\(prices)'")
+            try site.owner.execute("UPDATE workspaces SET settings = settings || '\(prices)'")
             func put(_ amount: Int) throws -> TestAnswer {
                 try site.send("PATCH", site.campaign, ["budget": ["amount": .integer(Int64(amount)), "currency": "USD"]])
             }
