@@ -6,11 +6,9 @@ Two campaigns to the same people: one that goes out at once, with caps, quiet ho
 sent, faults of the provider and a cancellation at the end; and one at a time of everybody's own clock, for some too late.
 """
 import collections, csv, datetime, io, json, os, random, sys, threading, time
-import http.client, urllib.parse
 
-from bench_tools import ENV, call, finish, new_workspace, psql
+from bench_tools import call, finish, new_workspace, psql, sandbox, until
 
-SANDBOX = urllib.parse.urlsplit(ENV["MUSTER_SANDBOX_URL"])
 SEED = int(os.environ.get("SEED", random.randrange(1 << 32)))
 random.seed(SEED)
 NUMBER = "+1347555" + f"{random.randrange(10_000):04}"
@@ -18,30 +16,10 @@ PRICE = 7900  # millionths of a dollar for each part
 NOW = datetime.datetime.now(datetime.timezone.utc)
 
 
-def sandbox(method, path, body=None):
-    connection = http.client.HTTPConnection(SANDBOX.hostname, SANDBOX.port, timeout=60)
-    connection.request(method, SANDBOX.path + path, None if body is None else json.dumps(body),
-                       {} if body is None else {"Content-Type": "application/json"})
-    answer = connection.getresponse()
-    text = answer.read()
-    if answer.status >= 300:
-        sys.exit(f"sandbox {path}: {answer.status} {text[:300]}")
-    return json.loads(text) if text else None
-
-
 def check(what, found, expected):
     print(f"{'ok  ' if found == expected else 'FAIL'} {what}: {found}" + ("" if found == expected else f", expected {expected}"), flush=True)
     if found != expected:
         sys.exit(f"seed {SEED}")
-
-
-def until(what, ask, seconds=180):
-    deadline = time.time() + seconds
-    while time.time() < deadline:
-        if value := ask():
-            return value
-        time.sleep(0.1)
-    sys.exit(f"waited {seconds} s in vain for {what}; seed {SEED}")
 
 
 def hours_west(hour):

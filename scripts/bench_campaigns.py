@@ -1,26 +1,13 @@
 """Campaigns beside what they would cost without us: sending, a sender's rate, freezing, webhooks, and the queue of jobs."""
 import base64, hashlib, hmac, json, os, pathlib, random, re, signal, statistics, subprocess, sys, tempfile, time, urllib.parse, uuid
-import http.client
 
 from bench_tools import ENV, ROOT, ROUNDS, RUN, SECONDS, alternate, call, conninfo, finish, new_workspace, pgbench, psql, remove, report, results
-from bench_tools import statement, with_values, wrk
+from bench_tools import sandbox, statement, until, with_values, wrk
 
-SANDBOX = urllib.parse.urlsplit(ENV["MUSTER_SANDBOX_URL"])
 PROGRAMS = pathlib.Path(os.environ.get("MUSTER_BIN_DIR", ROOT / ".build/release"))
 CONNECTIONS = 64
 ACCOUNT = {"account_sid": "AC" + "d" * 32, "auth_token": "e" * 32, "api_key_sid": "SK" + "f" * 32, "api_key_secret": "a" * 32}
 FROM = "+12025550100"
-
-
-def sandbox(method, path, body=None):
-    connection = http.client.HTTPConnection(SANDBOX.hostname, SANDBOX.port, timeout=60)
-    connection.request(method, SANDBOX.path + path, None if body is None else json.dumps(body),
-                       {} if body is None else {"Content-Type": "application/json"})
-    answer = connection.getresponse()
-    text = answer.read()
-    if answer.status >= 300:
-        sys.exit(f"sandbox {path}: {answer.status} {text[:300]}")
-    return json.loads(text) if text else None
 
 
 def environment(role):
@@ -28,15 +15,6 @@ def environment(role):
     return {**os.environ, "MUSTER_DATABASE": conninfo(role), "MUSTER_PUBLIC_URL": ENV["MUSTER_URL"], "MUSTER_LOG_LEVEL": "error",
             "MUSTER_SEALING_KEY_FILE": ENV.get("MUSTER_SEALING_KEY_FILE", str(RUN / "sealing-key")),
             "MUSTER_TWILIO_URL": ENV["MUSTER_SANDBOX_URL"]}
-
-
-def until(what, ask, seconds=600):
-    deadline = time.time() + seconds
-    while not (value := ask()):
-        if time.time() > deadline:
-            sys.exit(f"waited {seconds} s in vain for {what}")
-        time.sleep(0.05)
-    return value
 
 
 # MARK: sending

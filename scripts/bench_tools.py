@@ -1,11 +1,11 @@
-"""What the figures of `make bench` are made with: the running stack, its database, its API, and ratios to a baseline."""
+"""What the figures of `make bench` and the acceptance with every reason are made with: the running stack, its database, its API, and ratios to a baseline."""
 import http.client, hashlib, json, os, pathlib, random, re, statistics, subprocess, sys, tempfile, time, urllib.parse, zlib
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 RUN = pathlib.Path(os.environ.get("MUSTER_RUN_DIR", ROOT / ".run"))
 ENV = dict(line.split("=", 1) for line in (RUN / "env").read_text().splitlines() if "=" in line)
 ENV = {key: value.strip().strip("'\"") for key, value in ENV.items()}
-URL = urllib.parse.urlsplit(ENV["MUSTER_URL"])
+URL, SANDBOX = (urllib.parse.urlsplit(ENV[name]) for name in ("MUSTER_URL", "MUSTER_SANDBOX_URL"))
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
 SECONDS = int(os.environ.get("SECONDS_EACH", "4"))
 results = []
@@ -61,6 +61,26 @@ def call(method, path, key, body=None, content_type="application/json", expect=r
     if answer.status not in expect:
         sys.exit(f"{method} {path}: {answer.status} {text[:500]}")
     return json.loads(text) if text else None
+
+
+def sandbox(method, path, body=None):
+    connection = http.client.HTTPConnection(SANDBOX.hostname, SANDBOX.port, timeout=60)
+    connection.request(method, SANDBOX.path + path, None if body is None else json.dumps(body),
+                       {} if body is None else {"Content-Type": "application/json"})
+    answer = connection.getresponse()
+    text = answer.read()
+    if answer.status >= 300:
+        sys.exit(f"sandbox {path}: {answer.status} {text[:300]}")
+    return json.loads(text) if text else None
+
+
+def until(what, ask, seconds=600):
+    deadline = time.time() + seconds
+    while not (value := ask()):
+        if time.time() > deadline:
+            sys.exit(f"waited {seconds} s in vain for {what}")
+        time.sleep(0.05)
+    return value
 
 
 def statement(name):
