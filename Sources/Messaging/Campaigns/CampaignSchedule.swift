@@ -96,7 +96,12 @@ public let scheduleLoops: [WorkerLoop] = [
                 }
             }
             for due in try context.db.all(MonthlyLimitSQL.due) where !context.isStopping {
-                try MonthlyLimit.resume(due.campaign, in: due.workspace, context.db)
+                do { try MonthlyLimit.resume(due.campaign, in: due.workspace, context.db) } catch let error as PostgresError
+                    where error.sqlState != nil && !error.isTransient
+                {
+                    Log.error(
+                        "campaign not resumed", [("campaign", .string(due.campaign.description)), ("error", .string(error.description))])
+                }
             }
             return 1
         }
