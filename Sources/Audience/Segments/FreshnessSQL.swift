@@ -11,8 +11,10 @@ enum FreshnessSQL {
         SELECT pg_try_advisory_xact_lock(hashtextextended('freshness ' || current_workspace()::text, 0))
         """)
 
-    /// Less than the second after which the server looks for a deadlock.
-    static let giveWay = Statement<String>("SELECT set_config('lock_timeout', '400ms', true)")
+    /// Less than the second after which the server looks for a deadlock. And without waiting for the disk: marks whose look a
+    /// crash loses are there again, and are looked at again.
+    static let giveWay = Statement<String>(
+        "SELECT set_config('lock_timeout', '400ms', true) || set_config('synchronous_commit', 'off', true)")
 
     /// Takes the oldest marks, and a quarter as many of those for single segments, which time and postponing made and which
     /// are not to stand behind an import. They are gone when, and only when, the transaction that looked commits. Contacts

@@ -66,9 +66,9 @@ enum LedgerSQL {
                    settled_at = CASE WHEN j.next = 'skipped' THEN now() END
               FROM decided j
              WHERE m.workspace_id = current_workspace() AND m.id = j.id AND m.created_at = j.created_at
-            RETURNING m.id, m.created_at, m.kind, m.contact_id, m.due_at, m.to_address, m.body, m.state)
-        SELECT v.id, v.created_at, v.kind, v.contact_id, v.to_address, v.body, v.state <> 'claimed' AS is_skipped, j.contact
-          FROM moved v JOIN judged j ON j.id = v.id AND j.created_at = v.created_at
+            RETURNING m.id, m.created_at, m.kind, m.contact_id, m.due_at, m.to_address, m.body, m.state, j.contact)
+        SELECT v.id, v.created_at, v.kind, v.contact_id, v.to_address, v.body, v.state <> 'claimed' AS is_skipped, v.contact
+          FROM moved v
          ORDER BY v.due_at, v.id
         """)
 
@@ -84,16 +84,16 @@ enum LedgerSQL {
             SELECT w.id, w.created_at, w.body, w.parts
               FROM unnest($3::uuid[], $4::timestamptz[], $5::text[], $6::int[]) AS w (id, created_at, body, parts)),
         held AS MATERIALIZED (
-            SELECT m.id, m.created_at, m.kind, m.contact_id, m.channel, m.to_address, w.body, w.parts
+            SELECT m.id, m.created_at, m.kind, m.contact_id, m.channel, m.to_address, m.state, w.body, w.parts
               FROM wanted w
               JOIN messages m ON m.workspace_id = current_workspace() AND m.id = w.id AND m.created_at = w.created_at
-             WHERE m.state = 'claimed' AND m.lease_token = $2
+             WHERE m.lease_token = $2
                FOR UPDATE OF m),
         judged AS MATERIALIZED (
             SELECT m.id, m.created_at, m.body, m.parts, p.status,
-                   CASE WHEN \(reasonNow) IS NOT NULL THEN \(reasonNow)
-                        WHEN m.kind = 'campaign' AND p.status = 'cancelled' THEN 'campaign_cancelled'
-                        WHEN p.status = 'sending' THEN \(FrequencyCaps.reason) END AS reason,
+                   coalesce(\(reasonNow),
+                        CASE WHEN m.kind = 'campaign' AND p.status = 'cancelled' THEN 'campaign_cancelled'
+                             WHEN p.status = 'sending' THEN \(FrequencyCaps.reason) END) AS reason,
                    CASE WHEN (m.kind <> 'campaign' OR p.status = 'sending') AND o.status = 'active'
                          AND (SELECT w.suspended_at IS NULL FROM workspaces w WHERE w.id = current_workspace())
                          AND (m.kind <> 'campaign' OR $8
@@ -103,7 +103,8 @@ enum LedgerSQL {
               FROM held m
               JOIN campaigns p ON p.workspace_id = current_workspace() AND p.id = $1
               LEFT JOIN senders o ON o.workspace_id = current_workspace() AND o.id = p.sender_id
-             \(contactAndConsent)),
+             \(contactAndConsent)
+             WHERE m.state = 'claimed'),
         decided AS (
             SELECT j.*, CASE WHEN j.reason IS NOT NULL THEN 'skipped' ELSE j.otherwise END AS next FROM judged j)
         UPDATE messages m
@@ -174,6 +175,13 @@ enum LedgerSQL {
         set_workspace($1)::text, set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true),
                set_config('enable_mergejoin', 'off', true)
         """
+
+    /// The same before messages are claimed, without waiting for the disk: what a crash loses of a claim is claimed again, and the
+    /// commit that starts a message brings its claim to the disk with it.
+    static let beginClaiming = Statement<String?, WorkspaceID>(
+        """
+        SELECT \(byKey), set_config('synchronous_commit', 'off', true)
+        """)
 
     /// The same before messages start: all statements that follow see the monthly limits as they are, and whoever sets one waits.
     /// Comes before every lock on a row, as that of `hold_starts` does.
