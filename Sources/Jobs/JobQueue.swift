@@ -3,16 +3,19 @@ internal import PostgreSQL
 internal import Synchronization
 internal import Vocabulary
 
-/// Workspaces take turns: the one of which this process runs the fewest jobs comes first, then the one that has waited longest,
-/// so that a flood of one does not starve the others. A claim looks at one workspace and begins where the one before it in that
+/// Workspaces take turns: the one of which this process runs the fewest jobs comes first, then the one that has waited longest for
+/// its turn, so that a flood of one does not starve the others. A claim looks at one workspace and begins where the one before it in that
 /// workspace ended: however many jobs wait, and however many that ended cannot be cleared away yet, it costs the same. What is
 /// missed like that, such as a job whose transaction took long, is found when all lines are read anew, within a second.
 final class JobQueue: Sendable {
+    /// Instants are of two kinds. Those of jobs are the database's and are compared with each other only; when to look is told by a
+    /// clock of this process that nobody sets, so that a wrong time of day neither hides a job nor has one looked for in vain.
+    private typealias Clock = ContinuousClock.Instant
     private struct Line {
         /// When its next job may run, as far as is known; `nil`: none is known of.
-        var nextAt: Instant?
+        var nextAt: Clock?
         /// Claims look behind this place.
-        var after: Place
+        var after = Place.first
         var running = 0
         /// How often somebody said that there is something new.
         var heard = 0
@@ -21,16 +24,21 @@ final class JobQueue: Sendable {
         let runAt: Instant
         let job: JobID
         static func < (a: Place, b: Place) -> Bool { a.runAt == b.runAt ? a.job.uuid < b.job.uuid : a.runAt < b.runAt }
+        static let first = before(Instant(microseconds: 0))
         /// Before every job that may run then or later.
         static func before(_ runAt: Instant) -> Place { Place(runAt: runAt, job: JobID(UUID(high: 0, low: 0))) }
     }
     private struct State {
         var lines: [WorkspaceID: Line] = [:]
-        var readAt = Instant(microseconds: 0)
+        /// When all lines are to be read again; `nil`: at once.
+        var readAt: Clock?
     }
 
-    /// How old what is known of all lines may be.
+    /// How old what is known of all lines may be, and how old where reading them takes long.
     private static let refreshSeconds = 1.0
+    private static let longestSeconds = 5.0
+    /// At least so long after a line in which nothing was due it is looked at again, unless somebody says that there is something.
+    private static let restSeconds = 0.05
     private let kinds: [String]
     /// Of each kind, how many jobs are taken together.
     private let most: [Int]
@@ -56,8 +64,8 @@ final class JobQueue: Sendable {
                     passed(last, of: workspace)
                     return claimed
                 }
-                let nextAt = try db.first(JobSQL.nextInLine, workspace, kinds)
-                foundNothing(in: workspace, line, nextAt: nextAt ?? nil)
+                let seconds = try db.first(JobSQL.nextInLine, workspace, kinds)
+                foundNothing(in: workspace, line, secondsUntilNext: seconds ?? nil)
             } catch {
                 ended(workspace)
                 throw error
@@ -72,46 +80,45 @@ final class JobQueue: Sendable {
     }
 
     /// A job was put into a line.
-    /// - Parameter runAt: when it may run, or earlier.
-    func heard(of workspace: WorkspaceID, runAt: Instant = .now()) {
+    /// - Parameter seconds: until it may run, or fewer.
+    func heard(of workspace: WorkspaceID, inSeconds seconds: Double = 0) {
+        let nextAt = Clock.now + .seconds(seconds)
         state.withLock { state in
-            guard var line = state.lines[workspace] else {
-                state.lines[workspace] = Line(nextAt: runAt, after: .before(runAt - Self.refreshSeconds))
-                return
-            }
-            line.nextAt = min(line.nextAt ?? runAt, runAt)
+            var line = state.lines[workspace] ?? Line()
+            line.nextAt = min(line.nextAt ?? nextAt, nextAt)
             line.heard += 1
             state.lines[workspace] = line
         }
     }
 
     /// Something was put into some line.
-    func heard() { state.withLock { $0.readAt = Instant(microseconds: 0) } }
+    func heard() { state.withLock { $0.readAt = nil } }
 
     /// Until a job that is known of may run; `nil`: none is.
     var secondsUntilDue: Double? {
-        state.withLock { state in state.lines.values.compactMap(\.nextAt).min() }.map { max(0, $0.seconds(since: .now())) }
+        state.withLock { state in state.lines.values.compactMap(\.nextAt).min() }.map { max(0, ($0 - .now) / .seconds(1)) }
     }
 
     // MARK: Lines
 
     private func refresh(_ db: Connection) throws {
-        let now = Instant.now()
+        let now = Clock.now
         let isMine = state.withLock { state in
-            guard now.seconds(since: state.readAt) >= Self.refreshSeconds else { return false }
-            state.readAt = now
+            if let readAt = state.readAt, now < readAt { return false }
+            state.readAt = now + .seconds(Self.refreshSeconds)
             return true
         }
         guard isMine else { return }
         let lines = try db.all(JobSQL.lines, kinds)
-        let tookSeconds = Instant.now().seconds(since: now)
+        let read = Clock.now
         state.withLock { state in
             for line in lines {
-                state.lines[line.workspace, default: Line(after: .before(line.runAt))].nextAt = line.runAt
+                state.lines[line.workspace, default: Line()].nextAt = read + .seconds(line.seconds)
                 state.lines[line.workspace]?.after = .before(line.runAt)
             }
             // Reading much that has ended must not become what the process does.
-            if tookSeconds > Self.refreshSeconds / 20 { state.readAt = now + tookSeconds * 19 }
+            let rest = min(Self.longestSeconds, (read - now) / .seconds(1) * 19)
+            if rest > Self.refreshSeconds { state.readAt = read + .seconds(rest) }
             let known = Set(lines.map(\.workspace))
             // Whoever was heard of meanwhile stays.
             state.lines = state.lines.filter { $0.value.running > 0 || known.contains($0.key) || ($0.value.nextAt ?? now) > now }
@@ -119,9 +126,9 @@ final class JobQueue: Sendable {
     }
 
     private func choose() -> (workspace: WorkspaceID, line: Line)? {
-        let now = Instant.now()
+        let now = Clock.now
         return state.withLock { state in
-            var best: (workspace: WorkspaceID, line: Line, nextAt: Instant)?
+            var best: (workspace: WorkspaceID, line: Line, nextAt: Clock)?
             for (workspace, line) in state.lines {
                 guard let nextAt = line.nextAt, nextAt <= now else { continue }
                 if let best, (best.line.running, best.nextAt) <= (line.running, nextAt) { continue }
@@ -135,17 +142,19 @@ final class JobQueue: Sendable {
     }
 
     private func passed(_ last: Place, of workspace: WorkspaceID) {
+        let now = Clock.now
         state.withLock { state in
             guard var line = state.lines[workspace] else { return }
             line.after = max(line.after, last)
-            // More of it may be due.
-            line.nextAt = last.runAt
+            // More of it may be due, and all others come first.
+            line.nextAt = now
             state.lines[workspace] = line
         }
     }
 
     /// - Parameter line: as it was when it was looked at.
-    private func foundNothing(in workspace: WorkspaceID, _ line: Line, nextAt: Instant?) {
+    private func foundNothing(in workspace: WorkspaceID, _ line: Line, secondsUntilNext: Double?) {
+        let nextAt = secondsUntilNext.map { Clock.now + .seconds(max($0, Self.restSeconds)) }
         state.withLock { state in
             state.lines[workspace]?.running -= 1
             guard state.lines[workspace]?.heard == line.heard else { return }
@@ -157,8 +166,11 @@ final class JobQueue: Sendable {
 struct LineOfJobs: RowDecodable {
     let workspace: WorkspaceID
     let runAt: Instant
+    /// Until then.
+    let seconds: Double
     init(_ row: borrowing Row) throws(PostgresError) {
         workspace = try row["workspace_id"]
         runAt = try row["run_at"]
+        seconds = try row["seconds"]
     }
 }

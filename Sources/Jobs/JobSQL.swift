@@ -24,7 +24,8 @@ enum JobSQL {
     /// Which line is longer now; nothing for a payload: some line.
     static let notify = Statement<Bool>("SELECT pg_notify('muster_jobs', current_workspace()::text) IS NULL")
 
-    static let lines = Statement<LineOfJobs, [String]>("SELECT workspace_id, run_at FROM lines_of_jobs($1)")
+    static let lines = Statement<LineOfJobs, [String]>(
+        "SELECT workspace_id, run_at, extract(epoch FROM run_at - now())::float8 AS seconds FROM lines_of_jobs($1)")
 
     /// - Parameters: workspace, kinds, how many of each at once, lease in seconds, and the place behind which to look.
     static let claim = Statement<ClaimedJob, WorkspaceID, [String], [Int], Double, Instant, JobID>(
@@ -33,8 +34,8 @@ enum JobSQL {
          ORDER BY run_at, id
         """)
 
-    /// When the first job may run that is not due yet.
-    static let nextInLine = Statement<Instant?, WorkspaceID, [String]>("SELECT next_in_line($1, $2)")
+    /// Seconds until the first job may run that is not due yet.
+    static let nextInLine = Statement<Double?, WorkspaceID, [String]>("SELECT extract(epoch FROM next_in_line($1, $2) - now())::float8")
 
     /// Zero rows: the lease is lost, and with it the right to write.
     static let holdLease = Statement<Bool, JobID, UUID, Double>(

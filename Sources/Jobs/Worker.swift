@@ -228,7 +228,7 @@ final class Worker: Sendable {
             switch error {
             case let snooze as JobSnooze:
                 try settle(context) { db in try db.run(JobSQL.retry, context.job, context.lease, snooze.seconds, nil, 1) }
-                queue.heard(of: context.workspace, runAt: .now() + snooze.seconds)
+                queue.heard(of: context.workspace, inSeconds: snooze.seconds)
                 return "snoozed"
             case is JobCancelled:
                 let problem: JSONValue = ["code": "cancelled", "detail": "Somebody asked for it to stop."]
