@@ -7,7 +7,7 @@ internal import Runtime
 internal import Vocabulary
 
 public let sendingLoops: [WorkerLoop] = [
-    WorkerLoop("send") { context in
+    WorkerLoop("send", threads: 2) { context in
         let loop = SendLoop(context.db, context.configuration, isStopping: { context.isStopping })
         return { try loop.round() }
     },
@@ -149,7 +149,7 @@ final class SendLoop {
         lane.readyUntil = now + Self.leaseSeconds / 2
         var ready: [ReadyMessage] = []
         var looked = 0
-        try db.inWorkspace(lane.work.workspace) { db in
+        try db.inWorkspace(lane.work.workspace, beginning: LedgerSQL.beginClaiming) { db in
             guard let text = try db.first(LedgerSQL.campaign, lane.work.campaign),
                 let sender = try db.first(SenderSQL.forSending, lane.work.sender)
             else { return }
@@ -171,10 +171,10 @@ final class SendLoop {
                 templates.contains { !$0.variables.isEmpty } || emails.contains(where: \.readsContact))
             looked = claimed.count
             let assignment = try Assignment(of: claimed.filter { !$0.isSkipped }, lane.work.campaign, text, db)
-            let rewriter = text.tracksLinks ? LinkRewriter(publicURL: configuration.publicURL) : nil
-            ready =
-                try lane.gate.channel == .email
-                ? write(assignment, emails, rewriter, lane, db) : render(assignment, templates, rewriter, lane, db)
+            var writer = MessageWriter(lane.work.workspace, configuration, tracksLinks: text.tracksLinks)
+            if lane.gate.channel == .email { try writer.write(assignment, emails, db) } else { writer.write(assignment, templates) }
+            ready = writer.ready
+            try drop(writer.dropped, lane, db)
             if looked == 0, lane.inFlight == 0 { try finish(lane, db) }
         }
         crashPoint("after_claim")
@@ -184,80 +184,7 @@ final class SendLoop {
         return looked
     }
 
-    /// Texts for what was claimed. A text that cannot be sent is skipped at once, with its reason.
-    /// - Parameter rewriter: `nil`: addresses stay as they are, as those of tests do.
-    private func render(
-        _ claimed: Assignment, _ templates: [TextTemplate], _ rewriter: LinkRewriter?, _ lane: Lane, _ db: Connection
-    ) throws -> [ReadyMessage] {
-        var ready: [ReadyMessage] = []
-        var dropped: [(message: ClaimedMessage, reason: String)] = []
-        for (message, variant) in claimed.messages {
-            guard var text = message.body ?? (templates.isEmpty ? nil : templates[variant].text(for: message.contact ?? [:])) else {
-                dropped.append((message, "template_failed"))
-                continue
-            }
-            var links: [NewLink] = []
-            if message.body == nil, let rewriter { (text, links) = rewriter.plain(text) }
-            if text.isEmpty {
-                dropped.append((message, "empty_text"))
-            } else if text.unicodeScalars.count > longestText {
-                dropped.append((message, "text_too_long"))
-            } else {
-                ready.append(
-                    ReadyMessage(
-                        id: message.id, createdAt: message.createdAt, to: message.to, text: text, parts: MessageSize(text).parts,
-                        links: links))
-            }
-        }
-        try drop(dropped, lane, db)
-        return ready
-    }
-
-    /// The same for mail.
-    private func write(
-        _ claimed: Assignment, _ templates: [EmailTemplate], _ rewriter: LinkRewriter?, _ lane: Lane, _ db: Connection
-    ) throws -> [ReadyMessage] {
-        var ready: [ReadyMessage] = []
-        var dropped: [(message: ClaimedMessage, reason: String)] = []
-        let asked = claimed.messages.filter(\.message.isRequest).map(\.message.id)
-        let requests = try asked.isEmpty ? [] : db.all(ConsentRequestSQL.ofMessages, asked)
-        for (message, variant) in claimed.messages {
-            // A test goes to somebody else than its contact: its link leaves for nobody.
-            let contact = message.isTest ? ContactID(UUID(high: 0, low: 0)) : message.contactID ?? ContactID(UUID(high: 0, low: 0))
-            let token = PreferenceToken(workspace: lane.work.workspace, contact: contact, channel: .email)
-            let url = "\(configuration.publicURL)/u/\(token.text(key: configuration.sealingKey))"
-            if message.isRequest {
-                guard let request = requests.first(where: { $0.message == message.id }), let text = message.body else {
-                    dropped.append((message, "request_ended"))
-                    continue
-                }
-                let key = configuration.sealingKey
-                let confirm = ConfirmationToken(workspace: lane.work.workspace, request: request.request).text(key: key)
-                let mail = ConsentRequestText.mail(
-                    text, token: confirm, publicURL: configuration.publicURL, unsubscribeURL: url)
-                ready.append(
-                    ReadyMessage(id: message.id, createdAt: message.createdAt, to: message.to, text: text, parts: 1, email: mail))
-                continue
-            }
-            var email = templates.isEmpty ? nil : templates[variant].render(message.contact ?? [:], unsubscribeURL: url)
-            var links: [NewLink] = []
-            if let rewriter, let plain = email, !message.isTest { (email, links) = rewriter.email(plain) }
-            if let email, email.refusal == nil {
-                // Whoever reads the ledger later must not be able to leave in somebody's name.
-                let kept = email.text.replacing(url, with: "\(configuration.publicURL)/u/…")
-                ready.append(
-                    ReadyMessage(
-                        id: message.id, createdAt: message.createdAt, to: message.to, text: kept, parts: 1, email: email, links: links
-                    ))
-            } else {
-                dropped.append((message, email?.refusal ?? "template_failed"))
-            }
-        }
-        try drop(dropped, lane, db)
-        return ready
-    }
-
-    private func drop(_ dropped: [(message: ClaimedMessage, reason: String)], _ lane: Lane, _ db: Connection) throws {
+    private func drop(_ dropped: [MessageWriter.Dropped], _ lane: Lane, _ db: Connection) throws {
         if dropped.isEmpty { return }
         try db.run(
             LedgerSQL.giveBack, lane.lease, dropped.map(\.message.id), dropped.map(\.message.createdAt),
