@@ -108,6 +108,7 @@ public enum Entity {
     public enum WebhookDelivery {}
     public enum LinkHit {}
     public enum ConsentRequest {}
+    public enum RecurringCampaign {}
 }
 
 public typealias WorkspaceID = ID<Entity.Workspace>
@@ -125,6 +126,7 @@ public typealias TemplateID = ID<Entity.Template>
 public typealias LinkHitID = ID<Entity.LinkHit>
 public typealias SenderID = ID<Entity.Sender>
 public typealias CampaignID = ID<Entity.Campaign>
+public typealias RecurringCampaignID = ID<Entity.RecurringCampaign>
 public typealias MessageID = ID<Entity.Message>
 public typealias ReceiptID = ID<Entity.Receipt>
 public typealias InboundID = ID<Entity.Inbound>

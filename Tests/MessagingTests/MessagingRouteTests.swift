@@ -13,6 +13,12 @@ import Web
     private func walk(_ site: MessagingSite) throws -> (RouteWalk, [String: UUID]) {
         let template = try site.post("/api/templates", ["name": "Hello", "channel": "sms", "body": "Hi"])
         #expect(template.status == 201, "\(template.text)")
+        let recurring = try site.recur()
+        #expect(recurring.status == 201, "\(recurring.text)")
+        // What recurs has a pattern of its own, so that the campaign can be frozen.
+        let pattern: JSONValue = try site.post(site.campaign + "/copy").json["id"] ?? .null
+        let change: JSONObject = ["campaign_id": pattern]
+        _ = try site.send("PATCH", MessagingSite.recurring + "/" + (recurring.json["id"]?.string ?? ""), .object(change))
         try site.scene.freeze(site.owner)
         var things = [
             "/api/campaigns": site.scene.campaign.uuid, "/api/senders": site.scene.sender.uuid,
@@ -24,6 +30,7 @@ import Web
                 """, site.scene.workspace.sqlValue, site.scene.sender.sqlValue, as: UUID.self),
             "/api/messages": try site.owner.value("SELECT id FROM messages LIMIT 1", as: UUID.self),
         ]
+        things[MessagingSite.recurring] = try #require(recurring.json["id"]?.string.flatMap { UUID($0) })
         let hit: UUID = try site.owner.value(
             """
             INSERT INTO link_hits (workspace_id, key, kind, campaign_id, message_id, agent, is_counted)
@@ -35,13 +42,13 @@ import Web
         ]
         things["/api/links/hits"] = hit
         things["/api/consent-requests"] = try site.scene.request(of: 0, site.owner).uuid
+        let body: JSONObject = ["name": "Offers", "campaign_id": pattern, "every": "day", "at": "09:00"]
+        let bodies: [String: JSONValue] = [
+            "POST /api/senders": sender, "POST /api/campaigns/{id}/schedule": ["at": "2026-01-01T00:00:00Z"],
+            "POST /api/campaigns/{id}/test": ["to": "+12025550123"], "POST /api/recurring-campaigns": .object(body),
+        ]
         let walk = try RouteWalk(
-            routes, site.responder, site.owner, workspace: site.scene.workspace,
-            bodies: [
-                "POST /api/senders": sender, "POST /api/campaigns/{id}/schedule": ["at": "2026-01-01T00:00:00Z"],
-                "POST /api/campaigns/{id}/test": ["to": "+12025550123"],
-            ],
-            names: ["version": "1"])
+            routes, site.responder, site.owner, workspace: site.scene.workspace, bodies: bodies, names: ["version": "1"])
         return (walk, things)
     }
 

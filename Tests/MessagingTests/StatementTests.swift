@@ -58,6 +58,17 @@ import Testing
             try db.validate(LedgerSQL.start)
             try db.validate(EmailSQL.insertSender)
             try db.validate(EmailSQL.setParts)
+            try db.validate(CampaignCopySQL.campaign)
+            try db.validate(CampaignCopySQL.budget)
+            try db.validate(CampaignCopySQL.experiment)
+            try db.validate(CampaignCopySQL.variants)
+            try db.validate(RecurringSQL.page)
+            try db.validate(RecurringSQL.read)
+            try db.validate(RecurringSQL.change)
+            try db.validate(RecurringSQL.activate)
+            try db.validate(RecurringSQL.setNext)
+            try db.validate(RecurringSQL.pause)
+            try db.validate(RecurringSQL.end)
         }
     }
 }

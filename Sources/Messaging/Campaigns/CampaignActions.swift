@@ -13,6 +13,7 @@ func startCampaign(_ call: Call) throws -> Response {
         guard campaign.status == .draft || campaign.status == .scheduled else {
             throw campaign.wrongState(for: "start", from: [.draft, .scheduled])
         }
+        try Pattern.refuse(id, to: "start", db)
         let readiness = try Readiness(campaign, db)
         try readiness.faults.check()
         try db.run(LocalSchedule.forget, id)

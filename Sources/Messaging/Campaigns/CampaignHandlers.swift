@@ -65,6 +65,7 @@ func deleteCampaign(_ call: Call) throws -> Response {
         let campaign = try db.one(CampaignSQL.lock, id)
         try call.checkIfMatch(campaign.version)
         guard campaign.status == .draft else { throw campaign.wrongState(for: "be deleted", from: [.draft]) }
+        try Pattern.refuse(id, to: "be deleted", db)
         try db.run(CampaignSQL.delete, id)
         try call.audit("campaign.deleted", "campaign", id.uuid, in: db)
         return .noContent

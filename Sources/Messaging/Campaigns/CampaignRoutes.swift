@@ -10,6 +10,9 @@ public let campaignRoutes: [Route] = [
     .post(
         "/api/campaigns/{id}/preflight", preflightCampaign, needs: .readCampaigns, limit: .heavy,
         "Who would get it and who not and why, parts, encoding, time, and what keeps it from starting"),
+    .post(
+        "/api/campaigns/{id}/copy", copyCampaign, needs: .writeCampaigns, body: CampaignCopyDraft.schema,
+        "Draft a campaign with everything that this one has, whatever became of it"),
     .post("/api/campaigns/{id}/start", startCampaign, needs: .writeCampaigns, "Freeze the audience, then send"),
     .post(
         "/api/campaigns/{id}/schedule", scheduleCampaign, needs: .writeCampaigns, body: CampaignSchedule.schema,

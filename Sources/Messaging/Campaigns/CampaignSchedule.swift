@@ -61,6 +61,7 @@ func scheduleCampaign(_ call: Call) throws -> Response {
         guard campaign.status == .draft || campaign.status == .scheduled else {
             throw campaign.wrongState(for: "be scheduled", from: [.draft, .scheduled])
         }
+        try Pattern.refuse(id, to: "be scheduled", db)
         try schedule.check(end: campaign.sendUntil)
         try Readiness(campaign, db).faults.check()
         let stored = try db.one(ScheduleSQL.schedule, id, schedule.at, schedule.local?.text, schedule.local.map { _ in schedule.late })
@@ -95,6 +96,16 @@ public let scheduleLoops: [WorkerLoop] = [
                     try DueCampaign.giveUp(due.campaign, in: due.workspace, context.db)
                 }
             }
+            for due in try context.db.all(DueOccurrenceSQL.due) where !context.isStopping {
+                do { try DueOccurrence.settle(due.recurring, in: due.workspace, context.db) } catch let error as PostgresError
+                    where error.sqlState != nil && !error.isTransient
+                {
+                    Log.error(
+                        "occurrence not started",
+                        [("recurring_campaign", .string(due.recurring.description)), ("error", .string(error.description))])
+                    try DueOccurrence.giveUp(due.recurring, in: due.workspace, context.db)
+                }
+            }
             for due in try context.db.all(MonthlyLimitSQL.due) where !context.isStopping {
                 do { try MonthlyLimit.resume(due.campaign, in: due.workspace, context.db) } catch let error as PostgresError
                     where error.sqlState != nil && !error.isTransient
@@ -127,19 +138,27 @@ struct DueCampaign: RowDecodable {
             // Whoever else is at it settles it.
             guard let late = try db.first(ScheduleSQL.lockDue, id) else { return }
             let campaign = try db.one(CampaignSQL.find, id)
-            let fault = late > mostLateSeconds ? "missed_its_time" : try Readiness(campaign, db).faults.list.first?.code
+            let fault = late > mostLateSeconds ? "missed_its_time" : try Readiness(campaign, db).faults.list.first.map(reason)
             if let fault {
-                // As freezing says it.
-                _ = try db.one(ScheduleSQL.unschedule, id, fault == "not_found" ? "segment_missing" : fault)
+                _ = try db.one(ScheduleSQL.unschedule, id, fault)
                 try db.run(ScheduleSQL.audit, "campaign.unscheduled", id)
                 Log.warning("campaign not started", [("campaign", .string(id.description)), ("reason", .string(fault))])
                 return
             }
-            guard try db.first(CampaignSQL.start, id) != nil, let segment = campaign.segment else { return }
-            try db.enqueueCalculation(of: segment)
-            try db.enqueue(freezeCampaign.kind, payload: ["campaign_id": .string(id.description)], key: id.description)
-            try db.run(ScheduleSQL.audit, "campaign.started", id)
+            try begin(campaign, db)
         }
+    }
+
+    /// As freezing says it.
+    static func reason(of fault: Fault) -> String { fault.code == "not_found" ? "segment_missing" : fault.code }
+
+    /// draft or scheduled → freezing, for a campaign that is ready.
+    static func begin(_ campaign: Campaign, _ db: Connection) throws {
+        let id = campaign.id
+        guard try db.first(CampaignSQL.start, id) != nil, let segment = campaign.segment else { return }
+        try db.enqueueCalculation(of: segment)
+        try db.enqueue(freezeCampaign.kind, payload: ["campaign_id": .string(id.description)], key: id.description)
+        try db.run(ScheduleSQL.audit, "campaign.started", id)
     }
 }
 
