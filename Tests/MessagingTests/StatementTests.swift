@@ -62,6 +62,8 @@ import Testing
             try db.validate(CampaignCopySQL.budget)
             try db.validate(CampaignCopySQL.experiment)
             try db.validate(CampaignCopySQL.variants)
+            try db.validate(TemplateChoiceSQL.take)
+            try db.validate(TemplateChoiceSQL.clear)
             try db.validate(RecurringSQL.page)
             try db.validate(RecurringSQL.read)
             try db.validate(RecurringSQL.change)

@@ -66,6 +66,7 @@ struct CampaignDraft: BodyDecodable {
     let plan: CampaignPlan
     let email: EmailDraft
     let experiment: ExperimentChange
+    let template: TemplateChoice
     let tracksLinks: Bool?
 
     private static let members: [Member] = [
@@ -79,7 +80,7 @@ struct CampaignDraft: BodyDecodable {
         .optional("track_links", .boolean, tracking),
     ]
     static let schema = Schema.object(
-        members + CampaignTiming.members + CampaignPlan.members + EmailDraft.members + ExperimentChange.members)
+        members + TemplateChoice.members + CampaignTiming.members + CampaignPlan.members + EmailDraft.members + ExperimentChange.members)
 
     init(_ body: JSONObject) throws {
         name = body.string("name")
@@ -93,6 +94,7 @@ struct CampaignDraft: BodyDecodable {
         plan = try CampaignPlan(body)
         email = try EmailDraft(body)
         experiment = try ExperimentChange(body)
+        template = try TemplateChoice(body)
         try email.check(channel, body: self.body)
         tracksLinks = body["track_links"]?.bool
     }
@@ -110,6 +112,7 @@ struct CampaignChange: BodyDecodable {
     let plan: CampaignPlan
     let email: EmailDraft
     let experiment: ExperimentChange
+    let template: TemplateChoice
     /// The one thing that may change while it is paused.
     let isOnlyBudget: Bool
     let tracksLinks: Bool?
@@ -124,7 +127,7 @@ struct CampaignChange: BodyDecodable {
         .optional("track_links", .boolean, tracking),
     ]
     static let schema = Schema.object(
-        members + CampaignTiming.members + CampaignPlan.members + EmailDraft.members + ExperimentChange.members)
+        members + TemplateChoice.members + CampaignTiming.members + CampaignPlan.members + EmailDraft.members + ExperimentChange.members)
 
     init(_ body: JSONObject) throws {
         name = body.optionalString("name")
@@ -138,6 +141,7 @@ struct CampaignChange: BodyDecodable {
         plan = try CampaignPlan(body)
         email = try EmailDraft(body)
         experiment = try ExperimentChange(body)
+        template = try TemplateChoice(body)
         isOnlyBudget = body.keys == ["budget"]
         tracksLinks = body["track_links"]?.bool
     }

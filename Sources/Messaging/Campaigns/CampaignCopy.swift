@@ -38,6 +38,7 @@ struct CampaignCopy {
         copied: [
             "channel", "segment_id", "sender_id", "body", "subject", "preheader", "html", "goal_event", "attribution_window_seconds",
             "track_links", "respects_quiet_hours", "send_until", "tags", "ignores_caps", "holdout_basis_points",
+            "template_id", "template_version",
         ],
         own: [
             "workspace_id", "id", "name", "status", "status_reason", "scheduled_at", "scheduled_local", "late", "start_requested_at",

@@ -22,7 +22,7 @@ func createCampaign(_ call: Call) throws -> Response {
             CampaignSQL.insert, id, draft.name, draft.channel, draft.segment, draft.sender, draft.body, draft.goalEvent,
             draft.attributionSeconds, call.actor.user)
         let planned = try draft.plan.store(in: id, inserted, db)
-        var stored = try draft.email.store(in: id, planned, db)
+        var stored = try draft.template.store(in: id, draft.email.store(in: id, planned, db), draft.channel, db)
         if let tracks = draft.tracksLinks { stored = try db.one(LinkSQL.track, id, tracks) }
         stored = try draft.experiment.store(in: id, stored, draft.channel, db)
         try call.audit("campaign.created", "campaign", id.uuid, in: db)
@@ -51,7 +51,7 @@ func changeCampaign(_ call: Call) throws -> Response {
             CampaignSQL.change, id, change.name, change.segment, change.sender, change.body, change.goalEvent,
             change.clearsGoal, change.attributionSeconds)
         let planned = try change.plan.store(in: id, changed, db)
-        var stored = try change.email.store(in: id, planned, db)
+        var stored = try change.template.store(in: id, change.email.store(in: id, planned, db), campaign.channel, db)
         if let tracks = change.tracksLinks { stored = try db.one(LinkSQL.track, id, tracks) }
         stored = try change.experiment.store(in: id, stored, campaign.channel, db)
         try call.audit("campaign.changed", "campaign", id.uuid, in: db)

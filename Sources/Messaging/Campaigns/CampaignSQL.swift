@@ -36,6 +36,7 @@ enum CampaignSQL {
             'frozen_at', rfc3339(c.frozen_at), 'paused_at', rfc3339(c.paused_at), 'finished_at', rfc3339(c.finished_at),
             'cancelled_at', rfc3339(c.cancelled_at), \(CampaignPlan.item), 'counts', \(counts), 'created_at', rfc3339(c.created_at),
             'track_links', c.track_links, 'experiment', \(experiment),
+            'template_id', c.template_id, 'template_version', c.template_version,
             'recurring_id', (SELECT o.recurring_id FROM recurring_occurrences o
                               WHERE o.workspace_id = current_workspace() AND o.campaign_id = c.id),
             'updated_at', rfc3339(c.updated_at), 'version', c.version)::text AS item
