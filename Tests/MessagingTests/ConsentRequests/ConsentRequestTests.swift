@@ -69,6 +69,24 @@ import Vocabulary
         }
     }
 
+    @Test func `several are asked at once through one sender, the first time and later`() throws {
+        try withMessagingSite(contacts: 6, consenting: 0) { site throws in
+            // As somebody else who asks at the moment holds it.
+            let first = try site.owner.transaction { db in
+                _ = try db.dynamic("SELECT status FROM senders FOR SHARE", []) as [String]
+                return try site.ask(["purpose": "transactional"]).status
+            }
+            #expect(first == 201)
+            try site.owner.execute("DELETE FROM consent_requests; DELETE FROM request_campaigns")
+            nonisolated(unsafe) let site = site
+            for purpose in ["marketing", "transactional"] {
+                let answers = try inParallel(6) { index in try site.ask(["purpose": .string(purpose)], contact: index).status }
+                #expect(answers == Array(repeating: 201, count: 6))
+            }
+            #expect(try site.owner.value("SELECT count(*) FROM request_campaigns") == 1)
+        }
+    }
+
     @Test func `what cannot be asked is refused with all its faults`() throws {
         try withMessagingSite(consenting: 0) { site throws in
             #expect(
