@@ -1,5 +1,5 @@
--- Why: many are asked for consent at once through one sender.
--- Locks: nothing.
+-- Why: many are asked for consent at once through one sender, and how often an address was asked is counted by the address.
+-- Locks: messages, against writing, while its rows are read once for an index that few of them are in.
 
 -- As in 0105, without the sender's row: whoever asks holds it shared, so of two who wanted it alone neither would get it.
 CREATE OR REPLACE FUNCTION request_campaign(sender uuid) RETURNS uuid LANGUAGE plpgsql VOLATILE
@@ -17,5 +17,49 @@ BEGIN
          WHERE s.workspace_id = current_workspace() AND s.id = sender RETURNING id INTO found;
     INSERT INTO request_campaigns (workspace_id, sender_id, campaign_id) VALUES (current_workspace(), sender, found);
     RETURN found;
+END
+$$;
+
+-- The messages that asked at an address in the last 30 days, whatever has become of the contacts: they go, the ledger stays. What
+-- never left asked nobody. A reminder is not another request, as long as its request is there to say so.
+CREATE INDEX messages_that_ask ON messages (workspace_id, to_address, created_at) WHERE kind = 'request';
+CREATE FUNCTION requests_sent_to(address text, wanted_channel text) RETURNS TABLE (message_id uuid) LANGUAGE sql STABLE
+AS $$
+    SELECT m.id
+      FROM messages m
+     WHERE m.workspace_id = current_workspace() AND m.to_address = address AND m.channel = wanted_channel AND m.kind = 'request'
+       AND m.created_at > now() - interval '30 days' AND m.state <> 'skipped'
+       AND (SELECT q.is_reminder FROM consent_request_messages q
+             WHERE q.workspace_id = current_workspace() AND q.message_id = m.id) IS NOT TRUE
+$$;
+GRANT EXECUTE ON FUNCTION requests_sent_to(text, text) TO muster_responder, muster_worker;
+
+-- Why nobody is to ask a contact at an address, whether for the first time or again; NULL: they may be asked.
+CREATE FUNCTION consent_refusal(contact uuid, wanted_channel text, target text) RETURNS text LANGUAGE sql STABLE
+AS $$
+    SELECT CASE
+        WHEN EXISTS (SELECT FROM suppressions s
+                      WHERE s.workspace_id = current_workspace() AND s.channel = $2 AND s.address = $3) THEN 'address_suppressed'
+        WHEN EXISTS (SELECT FROM consents k
+                      WHERE k.workspace_id = current_workspace() AND k.contact_id = $1 AND k.channel = $2 AND k.state = 'opted_out')
+            THEN 'has_opted_out' END
+$$;
+GRANT EXECUTE ON FUNCTION consent_refusal(uuid, text, text) TO muster_responder, muster_worker;
+
+-- As in 0105, and no address more often than a contact. An address is one contact's, so whoever holds that one counts alone.
+CREATE OR REPLACE FUNCTION consent_request_fault(contact uuid, wanted_channel text, wanted_purpose text, target text) RETURNS text
+LANGUAGE plpgsql VOLATILE
+AS $$
+BEGIN
+    UPDATE consent_requests r SET state = 'expired', ended_at = now()
+     WHERE r.workspace_id = current_workspace() AND r.contact_id = $1 AND r.state = 'pending' AND r.expires_at <= now();
+    RETURN coalesce(consent_refusal($1, $2, target), CASE
+        WHEN EXISTS (SELECT FROM consent_requests r
+                      WHERE r.workspace_id = current_workspace() AND r.contact_id = $1 AND r.channel = $2 AND r.purpose = $3
+                        AND r.state = 'pending') THEN 'request_open'
+        WHEN (SELECT count(*) FROM consent_requests r
+               WHERE r.workspace_id = current_workspace() AND r.contact_id = $1 AND r.requested_at > now() - interval '30 days') >= 3
+          OR (SELECT count(*) FROM requests_sent_to(target, $2)) >= 3
+            THEN 'too_many_requests' END);
 END
 $$;

@@ -46,6 +46,9 @@ import Vocabulary
             try site.owner.execute("UPDATE consent_requests SET state = 'cancelled', ended_at = now() WHERE state = 'pending'")
             #expect(try site.ask().code == "too_many_requests")
             try site.owner.execute("UPDATE consent_requests SET requested_at = requested_at - interval '31 days'")
+            // Whatever became of the requests, the address was written to.
+            #expect(try site.ask().code == "too_many_requests")
+            try site.owner.execute("UPDATE messages SET created_at = created_at - interval '31 days'")
             #expect(try site.ask().status == 201)
             // The others are not concerned.
             try site.owner.execute(
@@ -84,6 +87,34 @@ import Vocabulary
                 #expect(answers == Array(repeating: 201, count: 6))
             }
             #expect(try site.owner.value("SELECT count(*) FROM request_campaigns") == 1)
+        }
+    }
+
+    @Test func `an address that was written to three times is not asked under another contact either`() throws {
+        try withMessagingSite(contacts: 4, consenting: 0) { site throws in
+            var contact = site.scene.contacts[0]
+            for _ in 0..<3 {
+                #expect(try site.ask(["contact_id": .string(contact.description)]).status == 201)
+                contact = try site.owner.transaction { db in
+                    try db.setWorkspace(site.scene.workspace)
+                    try db.runDynamic("DELETE FROM contacts WHERE id = $1", [contact.sqlValue])
+                    return try db.value(
+                        """
+                        INSERT INTO contacts (workspace_id, ordinal, phone) VALUES (current_workspace(), take_ordinals(1) + 1, '+12025550001')
+                        RETURNING id
+                        """)
+                }
+            }
+            #expect(try site.ask(["contact_id": .string(contact.description)]).code == "too_many_requests")
+            try site.owner.runDynamic("UPDATE contacts SET phone = NULL WHERE id = $1", [contact.sqlValue])
+            try site.owner.execute("UPDATE contacts SET phone = '+12025550001' WHERE phone = '+12025550002'")
+            #expect(try site.ask(contact: 1).code == "too_many_requests")
+            #expect(try site.ask(contact: 2).status == 201)
+            // What never left reached nobody.
+            try site.owner.execute(
+                "UPDATE messages SET state = 'skipped', skip_reason = 'request_ended', settled_at = now() WHERE contact_id = '\(site.scene.contacts[0])'"
+            )
+            #expect(try site.ask(contact: 1).status == 201)
         }
     }
 
