@@ -17,12 +17,16 @@ private enum RenameSQL {
     /// without `attributes.`, as a regular expression.
     static let texts = Statement<String, String>(
         """
-        SELECT 'template ' || t.name FROM templates t
-         WHERE t.workspace_id = current_workspace() AND t.body ~ ('\\{\\{\\s*(attributes\\.)?' || $1 || '\\s*(\\||\\}\\})')
+        WITH named AS (SELECT '\\{\\{\\s*(attributes\\.)?' || $1 || '\\s*(\\||\\}\\})' AS pattern)
+        SELECT 'template ' || t.name FROM templates t CROSS JOIN named n
+         WHERE t.workspace_id = current_workspace() AND concat_ws(' ', t.subject, t.body, t.html) ~ n.pattern
         UNION ALL
-        SELECT 'campaign ' || c.name FROM campaigns c
+        SELECT 'campaign ' || c.name FROM campaigns c CROSS JOIN named n
          WHERE c.workspace_id = current_workspace() AND c.status NOT IN ('finished', 'cancelled')
-           AND c.body ~ ('\\{\\{\\s*(attributes\\.)?' || $1 || '\\s*(\\||\\}\\})')
+           AND (concat_ws(' ', c.subject, c.preheader, c.body, c.html) ~ n.pattern
+                OR EXISTS (SELECT FROM campaign_variants v
+                            WHERE v.workspace_id = current_workspace() AND v.campaign_id = c.id
+                              AND concat_ws(' ', v.subject, v.preheader, v.body, v.html) ~ n.pattern))
         """)
     /// The next contacts that have the attribute, after `$1`: renamed. Nobody else's change of them is lost: the row is
     /// read as it is when it is changed.

@@ -88,6 +88,34 @@ import Vocabulary
         }
     }
 
+    @Test(arguments: ["body", "subject", "preheader", "html"])
+    func `what any text of a mail or of its variants names keeps its name`(member: String) throws {
+        try withAudience { site throws in
+            _ = try site.add(["attributes": ["city": "Rome"]])
+            func refusal() throws -> String {
+                let answer = try site.send("POST", "/api/fields/attributes.city/rename?dry_run=true", json: ["to": "attributes.town"])
+                return answer.status == 200 ? "" : answer.text
+            }
+            try site.owner.runDynamic(
+                """
+                INSERT INTO campaigns (workspace_id, id, name, channel, body, subject)
+                VALUES ($1, $2, 'Mail', 'email', 'Hi', 'Hi')
+                """, [site.workspace.sqlValue, site.workspace.sqlValue])
+            #expect(try refusal() == "")
+            try site.owner.execute("UPDATE campaigns SET \(member) = 'From {{ attributes.city }}'")
+            #expect(try refusal().contains("campaign Mail"))
+            try site.owner.execute(
+                """
+                UPDATE campaigns SET \(member) = 'Hi';
+                INSERT INTO campaign_experiments (workspace_id, campaign_id, test_basis_points, winner_by)
+                SELECT workspace_id, id, 10000, 'none' FROM campaigns;
+                INSERT INTO campaign_variants (workspace_id, campaign_id, place, name, weight, \(member))
+                SELECT workspace_id, id, 0, 'a', 1, 'From {{ city | upcase }}' FROM campaigns;
+                """)
+            #expect(try refusal().contains("campaign Mail"))
+        }
+    }
+
     @Test func `what cannot follow keeps a field from being renamed`() throws {
         try withAudience { site throws in
             _ = try site.add(["attributes": ["city": "Rome", "plan": ["a": 1]]])
