@@ -109,9 +109,10 @@ private func retried(_ id: CampaignID, _ db: Connection, _ retry: () throws -> I
     guard let sender = campaign.sender, try db.one(SenderSQL.lockStatus, sender) == "active" else {
         throw Problem.conflict("sender_suspended", "The campaign's sender is suspended; give it working credentials first.")
     }
-    // Fields may have gone since: what is written anew must not have holes.
+    // Fields may have gone since: what is written anew must not have holes, in the campaign's own texts and in its variants'.
     var faults = Faults()
-    for fault in try Readiness(campaign, db).faults.list where ["/body", "/subject", "/html"].contains(fault.pointer) {
+    let texts = ["body", "subject", "preheader", "html"]
+    for fault in try Readiness(campaign, db).faults.list where texts.contains(String(fault.pointer.split(separator: "/").last ?? "")) {
         faults.add(fault.pointer, fault.code, fault.detail)
     }
     try faults.check()

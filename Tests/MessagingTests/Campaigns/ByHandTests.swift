@@ -10,8 +10,11 @@ import Vocabulary
 /// What people decide of messages that have ended, or of which nobody can tell.
 @Suite struct ByHandTests {
     /// The first two messages failed, at the provider and later; the third was delivered, the fourth is unknown.
-    private func withEnds(_ work: (MessagingSite, [MessageID]) throws -> Void) throws {
+    private func withEnds(
+        prepare: (MessagingSite) throws -> Void = { _ in }, _ work: (MessagingSite, [MessageID]) throws -> Void
+    ) throws {
         try withMessagingSite(contacts: 4) { site throws in
+            try prepare(site)
             try site.scene.freeze(site.owner)
             let started = try site.owner.transaction { db in
                 try db.setWorkspace(site.scene.workspace)
@@ -115,6 +118,26 @@ import Vocabulary
                 #expect(try site.scene.startAll(db).map(\.message.id) == [ids[1]])
             }
             #expect(try site.get("/api/messages/\(ids[0])").json["skip_reason"] == "opted_out")
+        }
+    }
+
+    @Test func `what a variant would say with a hole is not tried again`() throws {
+        let variants = [("own", 1, nil), ("city", 1, "In {{ attributes.city }}")]
+        try withEnds(
+            prepare: { site in
+                try site.owner.execute(
+                    "INSERT INTO fields (workspace_id, key, type) SELECT workspace_id, 'attributes.city', 'text' FROM campaigns"
+                )
+                try site.scene.addExperiment(site.owner, variants)
+            }
+        ) { site, ids in
+            try finish(site)
+            try site.owner.execute("DELETE FROM fields WHERE key = 'attributes.city'")
+            let answer = try site.post("/api/messages/\(ids[0])/retry")
+            #expect(
+                answer.json["errors"]?.array?.map { $0["pointer"]?.string } == ["/experiment/variants/1/body"], "\(answer.text)")
+            #expect(try site.post(site.campaign + "/retry").code == "unknown_variable")
+            #expect(try site.get(site.campaign).json["status"] == "finished")
         }
     }
 
