@@ -63,7 +63,7 @@ func scheduleCampaign(_ call: Call) throws -> Response {
         }
         try Pattern.refuse(id, to: "be scheduled", db)
         try schedule.check(end: campaign.sendUntil)
-        try Readiness(campaign, db).faults.check()
+        try Readiness(campaign, at: schedule.at, db).faults.check()
         let stored = try db.one(ScheduleSQL.schedule, id, schedule.at, schedule.local?.text, schedule.local.map { _ in schedule.late })
         try call.audit(
             "campaign.scheduled", "campaign", id.uuid, details: ["at": .string(schedule.local?.text ?? schedule.at.description)], in: db)

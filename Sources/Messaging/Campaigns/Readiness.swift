@@ -14,10 +14,11 @@ struct Readiness {
     private(set) var segment: SegmentState?
     private(set) var sender: SenderRow?
 
-    init(_ campaign: Campaign, _ db: Connection) throws {
+    /// - Parameter start: when it is to start.
+    init(_ campaign: Campaign, at start: Instant = .now(), _ db: Connection) throws {
         isMail = campaign.channel == .email
         if isMail { try checkMail(campaign, db) } else { try checkText(campaign, db) }
-        try checkExperiment(campaign, db)
+        try checkExperiment(campaign, at: start, db)
         if let id = campaign.segment {
             segment = try db.first(CampaignSQL.segment, id)
             SegmentState.tell(segment == nil ? "not_found" : segment?.fault, in: &faults)
@@ -35,7 +36,7 @@ struct Readiness {
         } else {
             faults.add("/sender_id", "required", "A campaign needs a sender to come from.")
         }
-        if let end = campaign.sendUntil, end <= .now() { faults.add("/send_until", "out_of_range", "The campaign's time is over.") }
+        if let end = campaign.sendUntil, end <= start { faults.add("/send_until", "out_of_range", "The campaign's time is over.") }
         try Budget.check(campaign, &faults, db)
     }
 
@@ -69,9 +70,9 @@ struct Readiness {
     }
 
     /// Each variant as the campaign's own text is; what it takes over from there is told there.
-    private mutating func checkExperiment(_ campaign: Campaign, _ db: Connection) throws {
+    private mutating func checkExperiment(_ campaign: Campaign, at start: Instant, _ db: Connection) throws {
         guard let plan = try db.first(ExperimentSQL.plan, campaign.id) else { return }
-        plan.tell(&faults)
+        plan.tell(&faults, at: start)
         for (place, variant) in try db.all(ExperimentSQL.texts, campaign.id).enumerated() {
             let pointer = "/experiment/variants/\(place)"
             do {

@@ -123,14 +123,15 @@ struct ExperimentPlan: RowDecodable {
     /// - Parameter member: `/body`, `/subject`, `/preheader` or `/html`.
     func says(_ member: String, at place: Int) -> Bool { said[place].split(separator: " ").contains { $0 == member } }
 
-    func tell(_ faults: inout Faults) {
+    /// - Parameter start: when the campaign is to start; the first message of the test leaves then at the earliest.
+    func tell(_ faults: inout Faults, at start: Instant) {
         if measure == "converted", !hasGoal {
             faults.add("/goal_event", "required", "The experiment's measure needs an event that counts as conversion.")
         }
         if measure == "clicked" || measure == "opened", !tracksLinks {
             faults.add("/track_links", "required", "The experiment's measure needs links of our own.")
         }
-        if test < 10_000, let decideAfter, let sendUntil, sendUntil <= .now() + Double(decideAfter) {
+        if test < 10_000, let decideAfter, let sendUntil, sendUntil <= start + Double(decideAfter) {
             faults.add("/experiment/decide_after_seconds", "out_of_range", "The campaign's time is over before there is a winner.")
         }
     }

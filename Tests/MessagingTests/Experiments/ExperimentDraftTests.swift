@@ -150,6 +150,23 @@ import Vocabulary
         }
     }
 
+    @Test func `a campaign is scheduled only for a time at which its experiment can still have a winner`() throws {
+        try withMessagingSite { site throws in
+            let plan: JSONValue = [
+                "variants": variants, "test_percent": 10, "winner": "automatic", "measure": "replied", "decide_after_seconds": 3600,
+            ]
+            let day = Instant.now() + 86_400
+            let draft: JSONValue = ["experiment": plan, "send_until": .string((day + 1800).description)]
+            #expect(try site.send("PATCH", site.campaign, draft).status == 200)
+            // It could start now.
+            #expect(try site.post(site.campaign + "/preflight").json["can_start"] == true)
+            let late = try site.post(site.campaign + "/schedule", ["at": .string(day.description)])
+            #expect(late.status == 422, "\(late.text)")
+            #expect(late.json["errors"]?.array?.map { $0["pointer"]?.string } == ["/experiment/decide_after_seconds"])
+            #expect(try site.post(site.campaign + "/schedule", ["at": .string((day + -7200).description)]).status == 200)
+        }
+    }
+
     @Test func `preflight counts each variant for those who would get it`() throws {
         try withMessagingSite(contacts: 200) { site throws in
             let long = String(repeating: "x", count: 161)
