@@ -53,7 +53,9 @@ func preflightCampaign(_ call: Call) throws -> Response {
                 report["monthly_limit"] = try MonthlyLimit.report(.email, parts: recipients, recipients: recipients, &warnings, db)
             }
         }
-        try Holdout.warn(of: id, sendingSeconds: report["estimated_seconds"]?.real ?? 0, &warnings, db)
+        let seconds = report["estimated_seconds"]?.real ?? 0
+        try Holdout.warn(of: id, sendingSeconds: seconds, &warnings, db)
+        try Experiment.warn(of: id, sendingSeconds: seconds, &warnings, db)
         report["warnings"] = json(warnings)
         return .json(.object(report))
     }

@@ -15,6 +15,17 @@ enum Experiment {
         return "CASE WHEN \(bounds) IS NULL THEN 0 ELSE variant_slice(\(campaign), 10000, \(bounds), \(contact)) + 1 END"
     }
 
+    /// The time until the decision begins with the first message of the test: whoever gets the last of it afterwards has no say.
+    /// - Parameter sendingSeconds: how long the sender's rate takes for everybody.
+    static func warn(of campaign: CampaignID, sendingSeconds: Double, _ warnings: inout Faults, _ db: Connection) throws {
+        guard let test = try db.first(ExperimentSQL.testTime, campaign),
+            test.decideAfter < max(sendingSeconds * test.share, test.untilLastClock)
+        else { return }
+        warnings.add(
+            "/experiment/decide_after_seconds", "decided_too_early",
+            "Sending the test takes longer; the winner would be chosen before all of it has left.")
+    }
+
     private static func shown(texts: String) -> String {
         """
         (SELECT json_build_object(
@@ -66,6 +77,17 @@ enum ExperimentSQL {
                        FROM campaign_variants v WHERE v.workspace_id = current_workspace() AND v.campaign_id = $1 ORDER BY v.place) AS said
           FROM campaign_experiments e JOIN campaigns c ON c.workspace_id = current_workspace() AND c.id = e.campaign_id
          WHERE e.workspace_id = current_workspace() AND e.campaign_id = $1
+        """)
+
+    /// Of an experiment with an automatic winner.
+    static let testTime = Statement<TestTime, CampaignID>(
+        """
+        SELECT e.decide_after_seconds::float8 AS decide_after, e.test_basis_points / 10000.0::float8 AS share,
+               coalesce(extract(epoch FROM (c.scheduled_local AT TIME ZONE 'UTC' + interval '12 hours')
+                                           - greatest(c.scheduled_at, c.scheduled_local AT TIME ZONE 'UTC' - interval '14 hours')),
+                        0)::float8 AS until_last_clock
+          FROM campaign_experiments e JOIN campaigns c ON c.workspace_id = current_workspace() AND c.id = e.campaign_id
+         WHERE e.workspace_id = current_workspace() AND e.campaign_id = $1 AND e.winner_by = 'automatic'
         """)
 
     // MARK: Sending
@@ -134,6 +156,20 @@ struct ExperimentPlan: RowDecodable {
         if test < 10_000, let decideAfter, let sendUntil, sendUntil <= start + Double(decideAfter) {
             faults.add("/experiment/decide_after_seconds", "out_of_range", "The campaign's time is over before there is a winner.")
         }
+    }
+}
+
+struct TestTime: RowDecodable {
+    /// Seconds.
+    let decideAfter: Double
+    /// Of the recipients.
+    let share: Double
+    /// From the first clocks on earth that show the campaign's local time, or from its freezing, to the last; 0 without one.
+    let untilLastClock: Double
+    init(_ row: borrowing Row) throws(PostgresError) {
+        decideAfter = try row["decide_after"]
+        share = try row["share"]
+        untilLastClock = try row["until_last_clock"]
     }
 }
 

@@ -167,6 +167,36 @@ import Vocabulary
         }
     }
 
+    @Test func `preflight warns when the winner is chosen before the test is sent`() throws {
+        try withMessagingSite(contacts: 400) { site throws in
+            func isWarned(_ percent: Double, _ seconds: Int, _ winner: String = "automatic") throws -> Bool {
+                let isAutomatic = winner == "automatic"
+                let plan: JSONValue = [
+                    "variants": variants, "test_percent": .real(percent), "winner": .string(winner),
+                    "measure": isAutomatic ? "replied" : .null, "decide_after_seconds": isAutomatic ? JSONValue(seconds) : .null,
+                ]
+                let answer = try site.send("PATCH", site.campaign, ["experiment": plan])
+                #expect(answer.status == 200, "\(answer.text)")
+                let warnings = try #require(try site.post(site.campaign + "/preflight").json["warnings"]?.array)
+                return warnings.contains { $0["code"] == "decided_too_early" && $0["pointer"] == "/experiment/decide_after_seconds" }
+            }
+            // 400 seconds for everybody.
+            try site.owner.execute("UPDATE senders SET rate_parts_per_second = 1")
+            #expect(try isWarned(90, 300))
+            #expect(try !isWarned(70, 300))
+            #expect(try isWarned(100, 300))
+            #expect(try !isWarned(100, 600))
+            #expect(try !isWarned(90, 0, "by_hand"))
+            // Clocks on earth take 26 hours, and the time runs from the first message.
+            _ = try isWarned(10, 86_400)
+            let soon = Instant.now() + 3 * 86_400
+            let scheduled = try site.post(site.campaign + "/schedule", ["at_local": .string(String(soon.description.prefix(16)))])
+            #expect(scheduled.status == 200, "\(scheduled.text)")
+            let warnings = try site.post(site.campaign + "/preflight").json["warnings"]?.array ?? []
+            #expect(warnings.contains { $0["code"] == "decided_too_early" })
+        }
+    }
+
     @Test func `preflight counts each variant for those who would get it`() throws {
         try withMessagingSite(contacts: 200) { site throws in
             let long = String(repeating: "x", count: 161)
