@@ -1,4 +1,5 @@
--- Why: many are asked for consent at once through one sender, and how often an address was asked is counted by the address.
+-- Why: many are asked for consent at once through one sender; how often an address was asked is counted by the address; and a
+-- YES answers what its number got last.
 -- Locks: messages, against writing, while its rows are read once for an index that few of them are in.
 
 -- As in 0105, without the sender's row: whoever asks holds it shared, so of two who wanted it alone neither would get it.
@@ -61,5 +62,31 @@ BEGIN
                WHERE r.workspace_id = current_workspace() AND r.contact_id = $1 AND r.requested_at > now() - interval '30 days') >= 3
           OR (SELECT count(*) FROM requests_sent_to(target, $2)) >= 3
             THEN 'too_many_requests' END);
+END
+$$;
+
+-- As in 0105, but a YES of somebody who got a campaign's message since they were last asked answers that one.
+CREATE OR REPLACE FUNCTION receive_reply(
+    sender uuid, provider_sid text, from_address text, to_address text, body text, intent text, is_yes boolean) RETURNS text
+LANGUAGE plpgsql VOLATILE
+AS $$
+DECLARE
+    outcome text := receive_inbound($1, $2, $3, $4, $5, $6);
+    asked uuid;
+BEGIN
+    IF NOT is_yes OR outcome = 'repeated' THEN RETURN outcome; END IF;
+    SELECT r.id INTO asked
+      FROM consent_requests r
+      JOIN consent_request_messages q ON q.workspace_id = r.workspace_id AND q.request_id = r.id
+      JOIN messages m ON m.workspace_id = q.workspace_id AND m.id = q.message_id AND m.created_at = q.created_at
+     WHERE r.workspace_id = current_workspace() AND r.channel = 'sms' AND r.address = $3 AND r.state = 'pending'
+       AND r.expires_at > now() AND r.sender_id = $1 AND m.state IN ('started', 'unknown', 'sent', 'delivered', 'undelivered')
+       AND NOT EXISTS (SELECT FROM messages l
+                        WHERE l.workspace_id = current_workspace() AND l.contact_id = r.contact_id AND l.to_address = $3
+                          AND l.sender_id = $1 AND l.kind = 'campaign' AND l.started_at > m.started_at
+                          AND l.state IN ('started', 'unknown', 'sent', 'delivered', 'undelivered'))
+     ORDER BY m.started_at DESC, r.id DESC LIMIT 1;
+    IF asked IS NULL THEN RETURN outcome; END IF;
+    RETURN CASE confirm_consent_request(asked, jsonb_build_object('sid', $2, 'text', $5)) WHEN 'confirmed' THEN 'confirmed' ELSE outcome END;
 END
 $$;

@@ -73,6 +73,41 @@ import Vocabulary
         }
     }
 
+    @Test func `a YES after a campaign's message answers that one, until the request was said again`() throws {
+        try withWebhooks(consenting: 0) { site in
+            try site.begin()
+            func promote(_ contact: Int, by sender: SenderID) throws {
+                try site.owner.runDynamic(
+                    """
+                    INSERT INTO messages (workspace_id, campaign_id, kind, contact_id, sender_id, channel, to_address, body, parts, state, attempt,
+                                          due_at, created_at, started_at, sid, sent_at)
+                    SELECT c.workspace_id, $3, 'campaign', c.id, $2, 'sms', c.phone, 'Reply YES for the offer', 1, 'sent', 1,
+                           now(), now() - interval '9 days', clock_timestamp(), uuid_v7()::text, now()
+                      FROM contacts c WHERE c.id = $1
+                    """, [site.scene.contacts[contact].sqlValue, sender.sqlValue, site.scene.campaign.sqlValue])
+            }
+            // Before the request, or by somebody else: the YES is the request's.
+            try promote(0, by: site.scene.sender)
+            try site.asked(0)
+            try promote(0, by: .new())
+            _ = try site.reply("YES")
+            #expect(try site.states() == ["confirmed"])
+            try site.asked(1)
+            try promote(1, by: site.scene.sender)
+            _ = try site.reply("YES", from: "+12025550002")
+            #expect(try site.states() == ["confirmed", "pending"])
+            try site.owner.transaction { db in
+                try db.setWorkspace(site.scene.workspace)
+                let request: ConsentRequestID = try db.value("SELECT id FROM consent_requests WHERE state = 'pending'")
+                let campaign = try db.one(ConsentRequestSQL.campaign, site.scene.sender)
+                try db.run(ConsentRequestSQL.insertMessage, MessageID.new(), request, true, campaign, "A reminder. Reply YES.", 1)
+            }
+            try site.send(.new())
+            _ = try site.reply("YES", from: "+12025550002")
+            #expect(try site.states() == ["confirmed", "confirmed"])
+        }
+    }
+
     @Test func `a STOP ends what is asked, and a later YES does not bring it back`() throws {
         try withWebhooks(consenting: 0) { site in
             try site.begin()
