@@ -41,7 +41,8 @@ enum LedgerSQL {
     static let claim = Statement<ClaimedMessage, CampaignID, Int, UUID, Double, Bool>(
         """
         WITH picked AS MATERIALIZED (
-            SELECT m.id, m.created_at, m.kind, m.contact_id, m.channel, m.to_address
+            SELECT m.id, m.created_at, m.kind, m.contact_id, m.channel, m.to_address,
+                   \(QuietHours.holds) AS keeps_hours
               FROM messages m
              WHERE m.workspace_id = current_workspace() AND m.campaign_id = $1 AND m.state = 'pending' AND m.due_at <= now()
                AND (m.kind <> 'campaign'

@@ -179,6 +179,24 @@ import Vocabulary
         }
     }
 
+    @Test func `a reminder waits for the hours of its place, as nobody has just asked for it`() throws {
+        try withSending(contacts: 2) { sending in
+            try sending.db.execute("DELETE FROM consents; UPDATE campaigns SET status = 'paused', paused_at = now()")
+            try sending.scene.goToBed([0], sending.db)
+            for index in 0..<2 { try sending.scene.request(of: index, isReminder: true, sending.db) }
+            try sending.round()
+            #expect(sending.provider.ledger.map(\.to) == ["+12025550002"])
+            let wait: String = try sending.db.value(
+                "SELECT to_char(due_at AT TIME ZONE $1, 'HH24:MI') FROM messages WHERE kind = 'request' AND state = 'pending'",
+                zone(whereItIs: 2).sqlValue)
+            #expect(wait == "08:00")
+            try sending.db.execute(
+                "UPDATE contacts SET timezone = '\(zone(whereItIs: 12))'; UPDATE messages SET due_at = now() WHERE state = 'pending'")
+            try sending.round()
+            #expect(sending.provider.ledger.map(\.to).sorted() == ["+12025550001", "+12025550002"])
+        }
+    }
+
     @Test func `a request that ended, or whose person said no, does not leave`() throws {
         try withSending(contacts: 4) { sending in
             try sending.db.execute("DELETE FROM consents; UPDATE campaigns SET status = 'paused', paused_at = now()")
@@ -220,7 +238,9 @@ extension Sending {
 extension Scene {
     /// As the route makes it.
     @discardableResult
-    func request(of contact: Int, on channel: Channel = .sms, text: String = "Reply YES.", _ db: Connection) throws -> ConsentRequestID {
+    func request(
+        of contact: Int, on channel: Channel = .sms, text: String = "Reply YES.", isReminder: Bool = false, _ db: Connection
+    ) throws -> ConsentRequestID {
         let id = ConsentRequestID.new()
         try db.transaction { db in
             try db.setWorkspace(workspace)
@@ -230,7 +250,7 @@ extension Scene {
                 "web_form",
                 ["page": "https://ada.example/join"], nil)
             let campaign = try db.one(ConsentRequestSQL.campaign, sender)
-            try db.run(ConsentRequestSQL.insertMessage, MessageID.new(), id, false, campaign, text, 1)
+            try db.run(ConsentRequestSQL.insertMessage, MessageID.new(), id, isReminder, campaign, text, 1)
         }
         return id
     }
