@@ -44,17 +44,23 @@ func createConsentRequest(_ call: Call) throws -> Response {
     return .created(stored, at: "/api/consent-requests/\(id)")
 }
 
-/// One more message, with all that held for the first asked again.
+/// One more message, with all that held for the first asked again, but for the request that is open.
 func remindOfConsentRequest(_ call: Call) throws -> Response {
     let id: ConsentRequestID = try call.pathID("id")
     return .json(
         try call.transaction { db in
+            // Contact before request, as whoever asks or leaves takes them.
+            let address = try db.one(ConsentRequestSQL.lockPerson, id)
             let request = try db.one(ConsentRequestSQL.lock, id)
             try checkPending(request)
             if request.isReminded { throw Problem.conflict("already_reminded", "They were reminded once; that is all there is.") }
             guard request.mayBeReminded else {
                 throw Problem.conflict("too_early", "The first message has to be out for a day before somebody is reminded.")
             }
+            guard address == request.address else {
+                throw Problem.conflict("address_changed", "The contact has another address by now; ask for consent at that one.")
+            }
+            try check(db.one(ConsentRequestSQL.refusal, request.contact, request.channel, request.address))
             try db.run(ConsentRequestSQL.remind, id)
             try ask(id, request.channel, request.sender, request.wording, isReminder: true, call, db)
             try call.audit(
@@ -82,7 +88,7 @@ private func checkPending(_ request: ConsentRequest) throws {
     }
 }
 
-/// - Parameter fault: as `consent_request_fault` gives it.
+/// - Parameter fault: as `consent_request_fault` or `consent_refusal` gives it.
 private func check(_ fault: String?) throws {
     switch fault {
     case nil: break

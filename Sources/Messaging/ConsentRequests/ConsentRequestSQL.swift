@@ -26,6 +26,9 @@ enum ConsentRequestSQL {
 
     static let fault = Statement<String?, ContactID, Channel, String, String>("SELECT consent_request_fault($1, $2, $3, $4)")
 
+    /// The same of somebody who has been asked.
+    static let refusal = Statement<String?, ContactID, Channel, String>("SELECT consent_refusal($1, $2, $3)")
+
     static let insert = Statement<
         Int, ConsentRequestID, ContactID, Channel, String, String, SenderID, String, String?, String, JSONValue, UserID?
     >(
@@ -48,6 +51,15 @@ enum ConsentRequestSQL {
             RETURNING id, created_at)
         INSERT INTO consent_request_messages (workspace_id, message_id, created_at, request_id, is_reminder)
         SELECT current_workspace(), a.id, a.created_at, $2, $3 FROM asked a
+        """)
+
+    /// Like `lockAddress`, of whom a request asked.
+    static let lockPerson = Statement<String?, ConsentRequestID>(
+        """
+        SELECT CASE r.channel WHEN 'sms' THEN c.phone ELSE c.email END
+          FROM consent_requests r JOIN contacts c ON c.workspace_id = current_workspace() AND c.id = r.contact_id
+         WHERE r.workspace_id = current_workspace() AND r.id = $1
+           FOR NO KEY UPDATE OF c
         """)
 
     static let lock = Statement<ConsentRequest, ConsentRequestID>(

@@ -150,6 +150,29 @@ import Vocabulary
         }
     }
 
+    @Test func `nobody is reminded at an address that is not theirs any more, or who has said no meanwhile`() throws {
+        try withMessagingSite(contacts: 2, consenting: 0) { site throws in
+            let path = "/api/consent-requests/" + (try #require(try site.ask().json["id"]?.string))
+            try site.owner.execute(
+                """
+                UPDATE messages SET state = 'claimed', lease_token = uuid_v7(), lease_until = now();
+                UPDATE messages SET state = 'started', attempt = 1, started_at = now() - interval '25 hours';
+                UPDATE messages SET state = 'sent', sid = 'SM1', sent_at = now() - interval '25 hours', lease_token = NULL, lease_until = NULL;
+                UPDATE contacts SET phone = '+12025559999' WHERE phone = '+12025550001';
+                """)
+            #expect(try site.post(path + "/remind").code == "address_changed")
+            try site.owner.execute("UPDATE contacts SET phone = '+12025550001' WHERE phone = '+12025559999'")
+            try site.owner.transaction { db in
+                try db.setWorkspace(site.scene.workspace)
+                try db.runDynamic("SELECT record_consent($1, 'sms', 'opted_out', 'call')", [site.scene.contacts[0].sqlValue])
+            }
+            #expect(try site.post(path + "/remind").code == "has_opted_out")
+            #expect(try site.get(path).json["reminded_at"]?.isNull == true)
+            #expect(try site.owner.value("SELECT count(*) FROM messages") == 1)
+            #expect(try site.post(path + "/remind", as: site.stranger).status == 404)
+        }
+    }
+
     @Test func `what nobody answered within seven days has expired, and an end is an end`() throws {
         try withMessagingSite(consenting: 0) { site throws in
             let path = "/api/consent-requests/" + (try #require(try site.ask().json["id"]?.string))
