@@ -1,5 +1,5 @@
--- Why: many are asked for consent at once through one sender; how often an address was asked is counted by the address; and a
--- YES answers what its number got last.
+-- Why: many are asked for consent at once through one sender; how often an address was asked is counted by the address; a YES
+-- answers what its number got last; and experiments whose campaigns have ended are looked at no more.
 -- Locks: messages, against writing, while its rows are read once for an index that few of them are in.
 
 -- As in 0105, without the sender's row: whoever asks holds it shared, so of two who wanted it alone neither would get it.
@@ -89,4 +89,22 @@ BEGIN
     IF asked IS NULL THEN RETURN outcome; END IF;
     RETURN CASE confirm_consent_request(asked, jsonb_build_object('sid', $2, 'text', $5)) WHEN 'confirmed' THEN 'confirmed' ELSE outcome END;
 END
+$$;
+
+-- As in 0102, and those that nothing is to be done about any more, so that somebody writes it down: of a cancelled campaign; of
+-- a finished one where the winner is known, is a person's to choose, or has nothing to be told by.
+CREATE OR REPLACE FUNCTION experiments_due() RETURNS TABLE (workspace_id uuid, campaign_id uuid)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp SET enable_seqscan = off
+AS $$
+    SELECT e.workspace_id, e.campaign_id
+      FROM campaign_experiments e
+      JOIN campaigns c ON c.workspace_id = e.workspace_id AND c.id = e.campaign_id
+     WHERE e.released_at IS NULL AND e.winner_by <> 'none'
+       AND (c.status = 'sending' AND (e.winner IS NOT NULL OR c.send_until <= now()
+                                      OR e.winner_by = 'automatic' AND e.begun_at IS NULL)
+            OR c.status IN ('sending', 'finished') AND e.winner IS NULL
+               AND e.begun_at + make_interval(secs => e.decide_after_seconds) <= now()
+            OR c.status = 'finished' AND (e.winner IS NOT NULL OR e.winner_by = 'by_hand' OR e.begun_at IS NULL)
+            OR c.status = 'cancelled')
+     ORDER BY e.workspace_id, e.campaign_id
 $$;

@@ -34,7 +34,10 @@ enum Decision {
         crashPoint("after_decision")
         while !isStopping() {
             let released = try db.inWorkspace(workspace) { db in
-                guard try db.one(DecisionSQL.canRelease, id) else { return 0 }
+                guard try db.one(DecisionSQL.canRelease, id) else {
+                    try db.run(DecisionSQL.closeEnded, id)
+                    return 0
+                }
                 let count = try db.run(Remainder.release, id, batch)
                 // Rows that somebody else holds are skipped: only a look that waits for nobody says that none are left.
                 if count == 0, try !db.one(Remainder.isWaiting, id) { try db.run(DecisionSQL.close, id) }
@@ -183,6 +186,17 @@ enum DecisionSQL {
         """
         UPDATE campaign_experiments SET released_at = now()
          WHERE workspace_id = current_workspace() AND campaign_id = $1 AND released_at IS NULL
+        """)
+
+    /// Where nothing can be let go any more: the campaign was cancelled, or has finished, so that nobody waits. Whoever has messages of
+    /// a finished one tried again finds them in the test, or with the winner; and a person may still choose it.
+    static let closeEnded = Statement<Int, CampaignID>(
+        """
+        UPDATE campaign_experiments e SET released_at = now()
+          FROM campaigns c
+         WHERE e.workspace_id = current_workspace() AND e.campaign_id = $1 AND e.released_at IS NULL
+           AND c.workspace_id = current_workspace() AND c.id = e.campaign_id
+           AND (c.status = 'cancelled' OR c.status = 'finished' AND (e.winner IS NOT NULL OR e.winner_by = 'by_hand'))
         """)
 
     static let tell = Statement<Bool, CampaignID, String, String>(

@@ -71,6 +71,11 @@ extension Scene {
         try db.value("SELECT to_json(e) FROM campaign_experiments e WHERE campaign_id = $1", campaign.sqlValue)
     }
 
+    /// How many experiments the workers have to look at again.
+    func open(_ db: Connection) throws -> Int {
+        try db.value("SELECT count(*) FROM campaign_experiments WHERE released_at IS NULL AND winner_by <> 'none'")
+    }
+
     func waiting(_ db: Connection) throws -> Int {
         try db.value("SELECT count(*) FROM messages m WHERE campaign_id = $1 AND \(Remainder.waits("m"))", campaign.sqlValue)
     }

@@ -80,9 +80,10 @@ import Vocabulary
             try sending.run(seconds: 2)
             try scene.letTimePass(db)
             _ = try db.inWorkspace(scene.workspace) { db in try db.one(CampaignSQL.cancel, scene.campaign, nil) }
-            #expect(try db.all(DecisionSQL.due).isEmpty)
             try Decision.advance(scene.campaign, in: scene.workspace, sending.connect())
             #expect(try scene.experiment(db)["winner"]?.isNull == true)
+            // Nobody looks at it again.
+            #expect(try db.all(DecisionSQL.due).isEmpty && scene.open(db) == 0)
             let waiting = try scene.waiting(db)
             let skipped = try db.inWorkspace(scene.workspace) { db in try db.run(LedgerSQL.skipCancelled, scene.campaign, 5000) }
             #expect(skipped == waiting && waiting > 0)
@@ -173,6 +174,49 @@ import Vocabulary
             let plain = try site.scene.withAnotherCampaign(site.owner)
             try plain.freeze(site.owner)
             #expect(try site.post("/api/campaigns/\(plain.campaign)/winner", ["variant": "a"]).code == "no_experiment")
+        }
+    }
+
+    @Test func `an experiment of a finished campaign is looked at until it is decided, and no longer`() throws {
+        try withSending(
+            contacts: 20, prepare: { scene, db in try scene.addExperiment(db, winner: .automatic, measure: .replied, after: 3600) }
+        ) { sending in
+            let (scene, db) = (sending.scene, sending.db)
+            try sending.run()
+            #expect(try sending.status() == "finished")
+            try Decision.advance(scene.campaign, in: scene.workspace, sending.connect())
+            #expect(try db.all(DecisionSQL.due).isEmpty && scene.open(db) == 1)
+            try scene.letTimePass(db)
+            #expect(try db.all(DecisionSQL.due).map(\.campaign) == [scene.campaign])
+            try Decision.advance(scene.campaign, in: scene.workspace, sending.connect())
+            #expect(try scene.experiment(db)["winner"] == 0)
+            #expect(try db.all(DecisionSQL.due).isEmpty && scene.open(db) == 0)
+        }
+    }
+
+    @Test func `one that nobody decided by hand rests with its campaign, and can still be decided or tried again`() throws {
+        try withSending(contacts: 20, prepare: { scene, db in try scene.addExperiment(db, winner: .byHand) }) { sending in
+            let (scene, db) = (sending.scene, sending.db)
+            try sending.run()
+            #expect(try sending.status() == "finished")
+            #expect(try db.all(DecisionSQL.due).map(\.campaign) == [scene.campaign])
+            try Decision.advance(scene.campaign, in: scene.workspace, sending.connect())
+            #expect(try db.all(DecisionSQL.due).isEmpty && scene.open(db) == 0)
+            #expect(try scene.experiment(db)["winner"]?.isNull == true)
+            try db.execute(
+                "UPDATE messages SET state = 'undelivered', provider_status = 'undelivered', provider_rank = 4, settled_at = now()")
+            try db.inWorkspace(scene.workspace) { db in
+                #expect(try db.one(ByHandSQL.retry, scene.campaign, nil, ["undelivered"], nil, 5) == 5)
+                try db.run(ByHandSQL.reopen, scene.campaign)
+            }
+            try sending.run()
+            #expect(try sending.status() == "finished")
+            #expect(sending.provider.ledger.count == 25)
+            try db.inWorkspace(scene.workspace) { db in
+                let figures = try db.all(DecisionSQL.figures, scene.campaign, nil)
+                try Decision.store(1, "by_hand", by: nil, figures, scene.campaign, db)
+            }
+            #expect(try scene.experiment(db)["winner"] == 1)
         }
     }
 
