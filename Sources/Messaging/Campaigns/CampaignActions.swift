@@ -26,8 +26,17 @@ func startCampaign(_ call: Call) throws -> Response {
     }
 }
 
+/// sending → paused; and what is paused until the new month waits for a person instead.
 func pauseCampaign(_ call: Call) throws -> Response {
-    try move(call, CampaignSQL.pause, "pause", from: [.sending], "campaign.paused")
+    let id: CampaignID = try call.pathID("id")
+    return try call.transaction { db in
+        let campaign = try db.one(CampaignSQL.lock, id)
+        guard let stored = try db.first(CampaignSQL.pause, id) ?? db.first(MonthlyLimitSQL.holdBack, id) else {
+            throw campaign.wrongState(for: "pause", from: [.sending])
+        }
+        try call.audit("campaign.paused", "campaign", id.uuid, in: db)
+        return .resource(stored)
+    }
 }
 
 func resumeCampaign(_ call: Call) throws -> Response {

@@ -43,7 +43,7 @@ enum MonthlyLimit {
             guard let sender = campaign.sender, try db.one(SenderSQL.lockStatus, sender) == "active",
                 try db.run(MonthlyLimitSQL.resume, id) > 0
             else { return }
-            try db.run(StopRuleSQL.remember, id)
+            // What went wrong still counts for the stop rules: nobody has looked at it.
             try db.run(ScheduleSQL.audit, "campaign.resumed", id)
             Log.notice("campaign resumed", [("campaign", .string(id.description)), ("reason", .string("new month"))])
         }

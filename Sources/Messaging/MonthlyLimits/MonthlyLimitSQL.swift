@@ -1,6 +1,7 @@
 internal import JSON
 internal import PostgreSQL
 internal import Vocabulary
+internal import Web
 
 enum MonthlyLimitSQL {
     /// What each message would take of the month, and whether it fits with all before it into what is left. No rows: there is no
@@ -56,6 +57,15 @@ enum MonthlyLimitSQL {
          WHERE c.workspace_id = current_workspace() AND c.id = $1 AND c.status = 'paused'
            AND c.status_reason = 'monthly_limit_reached'
            AND s.workspace_id = c.workspace_id AND s.campaign_id = c.id AND s.month < w.month
+        """)
+
+    /// No new month resumes it any more.
+    static let holdBack = Statement<Stored, CampaignID>(
+        """
+        UPDATE campaigns AS c
+           SET status_reason = NULL, version = c.version + 1, updated_at = now()
+         WHERE c.workspace_id = current_workspace() AND c.id = $1 AND c.status = 'paused' AND c.status_reason = 'monthly_limit_reached'
+        RETURNING \(CampaignSQL.item), c.version
         """)
 
     static let usage = Statement<JSONValue>(

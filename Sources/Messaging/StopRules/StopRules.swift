@@ -60,7 +60,7 @@ struct StopRules: RowDecodable {
 }
 
 enum StopRuleSQL {
-    /// Of a campaign that sends. What was started before the last resume counts nowhere: whoever resumed it knew of that.
+    /// Of a campaign that sends. What was started before somebody last resumed it counts nowhere: they knew of that.
     static let look = Statement<StopRules, CampaignID, [Int]>(
         """
         SELECT c.version, coalesce((rules ->> 'minimum_messages')::bigint, 1) AS minimum_messages,
@@ -99,7 +99,7 @@ enum StopRuleSQL {
          WHERE workspace_id = current_workspace() AND id = $1 AND status = 'sending' AND version = $2
         """)
 
-    /// In the transaction that resumes a campaign.
+    /// In the transaction in which somebody resumes a campaign.
     static let remember = Statement<Int, CampaignID>(
         """
         INSERT INTO campaign_resumptions (workspace_id, campaign_id, resumed_at, tried)

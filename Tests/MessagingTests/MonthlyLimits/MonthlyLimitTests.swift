@@ -223,6 +223,47 @@ import Vocabulary
         }
     }
 
+    @Test func `what waits for the new month can be held back, and then waits for a person`() throws {
+        try withMessagingSite { site throws in
+            try site.scene.freeze(site.owner)
+            try site.owner.execute(
+                """
+                UPDATE campaigns SET status = 'paused', paused_at = now() - interval '1 hour', status_reason = 'monthly_limit_reached';
+                INSERT INTO monthly_shortages SELECT workspace_id, id, (month_by('UTC') - interval '1 month')::date, 2 FROM campaigns;
+                """)
+            let worker = try site.database.connect(as: .worker)
+            #expect(try worker.all(MonthlyLimitSQL.due).count == 1)
+            let before = try site.get(site.campaign).json
+            let held = try site.post(site.campaign + "/pause").json
+            #expect(held["status"] == "paused" && held["status_reason"]?.isNull == true, "\(held.text)")
+            #expect(held["paused_at"] == before["paused_at"] && held["version"] != before["version"])
+            #expect(try site.owner.value("SELECT count(*) FROM audit_log WHERE action = 'campaign.paused'") == 1)
+            #expect(try worker.all(MonthlyLimitSQL.due).isEmpty)
+            try MonthlyLimit.resume(site.scene.campaign, in: site.scene.workspace, worker)
+            #expect(try site.get(site.campaign).json["status"] == "paused")
+            // Of any other pause there is nothing to hold back.
+            #expect(try site.post(site.campaign + "/pause").code == "wrong_state")
+            try site.owner.execute("UPDATE campaigns SET status_reason = 'budget_spent'")
+            #expect(try site.post(site.campaign + "/pause").code == "wrong_state")
+            try site.owner.execute("UPDATE campaigns SET status_reason = NULL")
+            #expect(try site.post(site.campaign + "/resume").json["status"] == "sending")
+        }
+    }
+
+    @Test func `a new month does not make the stop rules forget what went wrong in the old one`() throws {
+        try withMessagingSite { site throws in
+            try site.scene.freeze(site.owner)
+            try site.owner.execute(
+                """
+                UPDATE campaigns SET status = 'paused', paused_at = now(), status_reason = 'monthly_limit_reached';
+                INSERT INTO monthly_shortages SELECT workspace_id, id, (month_by('UTC') - interval '1 month')::date, 2 FROM campaigns;
+                """)
+            try MonthlyLimit.resume(site.scene.campaign, in: site.scene.workspace, site.database.connect(as: .worker))
+            #expect(try site.get(site.campaign).json["status"] == "sending")
+            #expect(try site.owner.value("SELECT count(*) FROM campaign_resumptions") == 0)
+        }
+    }
+
     @Test func `usage is told of the month by the workspace's clock, with and without limits`() throws {
         try withMessagingSite { site throws in
             try site.owner.execute("UPDATE workspaces SET timezone = 'Pacific/Kiritimati'")
