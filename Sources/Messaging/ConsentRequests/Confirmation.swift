@@ -56,6 +56,14 @@ enum ConfirmationPage {
                 </section>
 
                 """)
+        case "confirmed" where !request.isInForce:
+            return PreferencePage.document(
+                200, "Messages from \(request.brand)",
+                """
+                <h1>Messages from \(brand)</h1>
+                <p class="done" role="status">This was confirmed, and has ended since: no such messages go to this address.</p>
+
+                """)
         case "confirmed":
             return PreferencePage.document(
                 200, "Messages from \(request.brand)",

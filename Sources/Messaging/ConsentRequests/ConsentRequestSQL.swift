@@ -105,8 +105,18 @@ enum ConsentRequestSQL {
     static let shown = Statement<ShownRequest, ConsentRequestID>(
         """
         SELECT coalesce(w.settings ->> 'brand', w.name) AS brand, r.channel, r.address, r.wording,
-               CASE WHEN r.state = 'pending' AND r.expires_at <= now() THEN 'expired' ELSE r.state END AS state
-          FROM consent_requests r JOIN workspaces w ON w.id = r.workspace_id
+               CASE WHEN r.state = 'pending' AND r.expires_at <= now() THEN 'expired' ELSE r.state END AS state,
+               r.address IS NOT DISTINCT FROM CASE r.channel WHEN 'sms' THEN c.phone ELSE c.email END
+                   AND NOT EXISTS (SELECT FROM suppressions s
+                                    WHERE s.workspace_id = current_workspace() AND s.channel = r.channel AND s.address = r.address)
+                   AND 'opted_in' IS NOT DISTINCT FROM (
+                       SELECT e.state FROM consent_events e
+                        WHERE e.workspace_id = current_workspace() AND e.contact_id = r.contact_id AND e.channel = r.channel
+                          AND e.purpose = r.purpose
+                        ORDER BY e.occurred_at DESC, e.sequence DESC LIMIT 1) AS is_in_force
+          FROM consent_requests r
+          JOIN workspaces w ON w.id = r.workspace_id
+          JOIN contacts c ON c.workspace_id = current_workspace() AND c.id = r.contact_id
          WHERE r.workspace_id = current_workspace() AND r.id = $1
         """)
 
@@ -172,11 +182,14 @@ struct ShownRequest: RowDecodable {
     let address: String
     let wording: String
     let state: String
+    /// What was agreed to is what the ledger says last, and the address may get it.
+    let isInForce: Bool
     init(_ row: borrowing Row) throws(PostgresError) {
         brand = try row["brand"]
         channel = try row["channel"]
         address = try row["address"]
         wording = try row["wording"]
         state = try row["state"]
+        isInForce = try row["is_in_force"]
     }
 }

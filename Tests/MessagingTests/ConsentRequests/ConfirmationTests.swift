@@ -168,6 +168,33 @@ import Vocabulary
         }
     }
 
+    @Test func `whoever confirmed and left later reads what holds now, and is not brought back by the old link`() throws {
+        try withWebhooks(consenting: 0) { site in
+            try site.begin()
+            let path = try site.page()
+            #expect(try site.press(path).text.contains("Thank you. It is confirmed."))
+            try site.owner.transaction { db in
+                try db.setWorkspace(site.scene.workspace)
+                try db.runDynamic("SELECT record_consent($1, 'email', 'opted_out', 'preferences')", [site.scene.contacts[0].sqlValue])
+            }
+            for answer in [try site.responder.send("GET", path), try site.press(path)] {
+                #expect(answer.status == 200 && answer.text.contains("has ended since") && !answer.text.contains("Thank you"))
+            }
+            #expect(try site.count("consent_events") == 2)
+            // Back again, and then held back at the address.
+            try site.owner.transaction { db in
+                try db.setWorkspace(site.scene.workspace)
+                try db.runDynamic("SELECT record_consent($1, 'email', 'opted_in', 'preferences')", [site.scene.contacts[0].sqlValue])
+            }
+            #expect(try site.responder.send("GET", path).text.contains("Thank you. It is confirmed."))
+            try site.owner.transaction { db in
+                try db.setWorkspace(site.scene.workspace)
+                try db.runDynamic("SELECT suppress('email', 'p1@example.com', 'complaint', 'provider')", [])
+            }
+            #expect(try site.responder.send("GET", path).text.contains("has ended since"))
+        }
+    }
+
     @Test func `twenty who press at once confirm once`() throws {
         try withWebhooks(consenting: 0) { site in
             try site.begin()
