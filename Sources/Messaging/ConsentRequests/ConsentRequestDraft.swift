@@ -52,20 +52,19 @@ struct ConsentRequestDraft: BodyDecodable {
 /// The messages that ask. They say who asks for what, how to confirm and how to leave, and nothing else.
 enum ConsentRequestText {
     static let subject = "Please confirm your subscription"
-    /// Stands in the ledger where the mail has its link: who may read messages must not confirm in somebody's name.
-    static func hiddenLink(_ publicURL: String) -> String { "\(publicURL)/c/…" }
+    /// Stands in the ledger in the line where the mail has its link: who may read messages must not confirm in somebody's name. Our
+    /// address is not in it, because it may be another when the mail leaves.
+    private static let hiddenLink = "/c/…"
 
-    /// The mail of a request as it leaves, from what the ledger keeps of it.
+    /// The mail of a request as it leaves, from what the ledger keeps of it. Releases before wrote our address of then into that line.
     static func mail(_ kept: String, token: String, publicURL: String, unsubscribeURL: String) -> RenderedEmail {
-        RenderedEmail(
-            subject: subject, text: kept.replacing(hiddenLink(publicURL), with: "\(publicURL)/c/\(token)") + "\n", html: nil,
-            unsubscribeURL: unsubscribeURL)
+        var lines = kept.split(separator: "\n", omittingEmptySubsequences: false)
+        if let place = lines.lastIndex(where: { $0.hasSuffix(hiddenLink) }) { lines[place] = "\(publicURL)/c/\(token)" }
+        return RenderedEmail(subject: subject, text: lines.joined(separator: "\n") + "\n", html: nil, unsubscribeURL: unsubscribeURL)
     }
 
     /// - Parameter brand: how people know the workspace.
-    static func text(_ channel: Channel, brand: String, wording: String, isReminder: Bool, publicURL: String, postalAddress: String)
-        -> String
-    {
+    static func text(_ channel: Channel, brand: String, wording: String, isReminder: Bool, postalAddress: String) -> String {
         switch channel {
         case .sms:
             "\(brand): \(isReminder ? "A reminder. " : "")\(wording) Reply YES to confirm, STOP to end. Msg & data rates may apply. Reply HELP for help."
@@ -76,7 +75,7 @@ enum ConsentRequestText {
             \(wording)
 
             To confirm, open this page and press the button there:
-            \(hiddenLink(publicURL))
+            \(hiddenLink)
 
             It works for 7 days from when you were first asked. If you did not ask for this, you need not do anything.
 

@@ -116,8 +116,7 @@ private func ask(
         throw Problem.conflict("sender_suspended", "The sender is suspended; give it working credentials first.")
     }
     let text = ConsentRequestText.text(
-        channel, brand: asker.brand, wording: wording, isReminder: isReminder, publicURL: call.configuration.publicURL,
-        postalAddress: asker.postalAddress ?? "")
+        channel, brand: asker.brand, wording: wording, isReminder: isReminder, postalAddress: asker.postalAddress ?? "")
     try db.run(
         ConsentRequestSQL.insertMessage, MessageID.new(), id, isReminder, try db.one(ConsentRequestSQL.campaign, sender), text,
         channel == .sms ? MessageSize(text).parts : 1)

@@ -240,19 +240,23 @@ import Vocabulary
             try sending.becomeMail()
             try sending.db.execute("DELETE FROM consents")
             let text = ConsentRequestText.text(
-                .email, brand: "Ada", wording: "Offers.", isReminder: false, publicURL: "https://muster.example.com",
-                postalAddress: "1 Main Street")
+                .email, brand: "Ada", wording: "Offers.", isReminder: false, postalAddress: "1 Main Street")
             let id = try sending.scene.request(of: 0, on: .email, text: text, sending.db)
             let token = ConfirmationToken(workspace: sending.scene.workspace, request: id).text(key: Scene.key)
             // Nobody is reached: it has been written, and waits.
             try sending.round()
             #expect(try sending.db.value("SELECT attempt FROM messages WHERE kind = 'request'", as: Int.self) > 0)
             let kept: String = try sending.db.value("SELECT body FROM messages WHERE kind = 'request'")
-            #expect(!kept.contains(token) && kept.contains("https://muster.example.com/c/…"))
+            #expect(!kept.contains(token) && kept.contains("\n/c/…\n"))
             let mail = ConsentRequestText.mail(
                 kept, token: token, publicURL: "https://muster.example.com", unsubscribeURL: "https://muster.example.com/u/x")
             #expect(mail.text.contains("https://muster.example.com/c/\(token)\n") && mail.subject == "Please confirm your subscription")
             #expect(mail.text.contains("Offers.") && mail.text.contains("1 Main Street") && mail.refusal == nil)
+            // What was kept by a release that wrote the server's name into it.
+            let older = ConsentRequestText.mail(
+                kept.replacing("/c/…", with: "https://old.example.com/c/…"), token: token, publicURL: "https://muster.example.com",
+                unsubscribeURL: "https://muster.example.com/u/x")
+            #expect(older.text == mail.text)
         }
     }
 }
