@@ -248,7 +248,9 @@ BEGIN
        AND (c.status = 'sending' AND (e.winner IS NOT NULL OR c.send_until <= now()
                                       OR e.winner_by = 'automatic' AND e.begun_at IS NULL)
             OR c.status IN ('sending', 'finished') AND e.winner IS NULL
-               AND e.begun_at + make_interval(secs => e.decide_after_seconds) <= now())
+               AND e.begun_at + make_interval(secs => e.decide_after_seconds) <= now()
+            OR c.status = 'finished' AND (e.winner IS NOT NULL OR e.winner_by = 'by_hand' OR e.begun_at IS NULL)
+            OR c.status = 'cancelled')
      ORDER BY e.workspace_id, e.campaign_id;
 END
 $$;

@@ -6,7 +6,8 @@ enum Forecast {
     /// `over_cap`, and `opens_at` for those who would get it when their quiet hours are over; NULL: when it is due.
     ///
     /// A cap counts what left until now, as the start of a message will count what left until then. It is counted over the
-    /// campaigns that were under way in its hours, set-wise, not contact by contact: `cap_reason` for a million takes minutes.
+    /// campaigns that were under way in its hours, each in its partition, not contact by contact: `cap_reason` for a million takes
+    /// minutes.
     static func audience(_ audience: String, campaign: String, channel: String) -> String {
         """
         WITH frozen AS MATERIALIZED (\(audience)),
@@ -32,20 +33,27 @@ enum Forecast {
                    AS k (channel text, at_most bigint, per_hours int, tag text)
              WHERE w.id = current_workspace() AND NOT p.ignores_caps AND k.channel = \(channel)
                AND (k.tag IS NULL OR k.tag = ANY (p.tags))),
+        under_way AS MATERIALIZED (
+            SELECT k.at_most, k.tag, k.since, p.id, p.frozen_at
+              FROM caps k
+              JOIN campaigns p ON p.workspace_id = current_workspace() AND p.frozen_at IS NOT NULL AND NOT p.ignores_caps
+                              AND (k.tag IS NULL OR k.tag = ANY (p.tags))
+                              AND (p.finished_at IS NULL OR p.finished_at > k.since)
+                              AND (p.cancelled_at IS NULL OR p.cancelled_at > k.since)),
         capped AS MATERIALIZED (
             SELECT DISTINCT n.contact_id
               FROM (SELECT m.contact_id
-                      FROM caps k
-                      JOIN campaigns p ON p.workspace_id = current_workspace() AND p.frozen_at IS NOT NULL AND NOT p.ignores_caps
-                                      AND (k.tag IS NULL OR k.tag = ANY (p.tags))
-                                      AND (p.finished_at IS NULL OR p.finished_at > k.since)
-                                      AND (p.cancelled_at IS NULL OR p.cancelled_at > k.since)
-                      -- created_at is frozen_at of the campaign: one partition.
-                      JOIN messages m ON m.workspace_id = current_workspace() AND m.campaign_id = p.id AND m.created_at = p.frozen_at
-                     WHERE m.kind = 'campaign' AND m.channel = \(channel) AND m.started_at > k.since
-                       AND m.state IN ('started', 'unknown', 'sent', 'delivered', 'undelivered')
-                     GROUP BY m.contact_id, k.at_most, k.tag, k.since
-                    HAVING count(*) >= k.at_most) n)
+                      FROM under_way u
+                     -- Campaign by campaign, and so the rows of these only: OFFSET keeps the planner from reading the ledger at once.
+                     CROSS JOIN LATERAL (
+                        SELECT e.contact_id
+                          FROM messages e
+                         WHERE e.workspace_id = current_workspace() AND e.campaign_id = u.id AND e.created_at = u.frozen_at
+                           AND e.kind = 'campaign' AND e.channel = \(channel) AND e.started_at > u.since
+                           AND e.state IN ('started', 'unknown', 'sent', 'delivered', 'undelivered')
+                        OFFSET 0) m
+                     GROUP BY m.contact_id, u.at_most, u.tag, u.since
+                    HAVING count(*) >= u.at_most) n)
         SELECT f.contact_id, f.address, q.opens_at,
                CASE WHEN f.reason IS NOT NULL THEN f.reason
                     WHEN q.opens_at >= (SELECT p.send_until FROM plan p) THEN 'quiet_hours'
