@@ -10,11 +10,14 @@ internal import Vocabulary
 public struct WorkerLoop: Sendable {
     public let name: String
     /// How many threads run it.
-    public let threads: Int
+    let threads: @Sendable (Configuration) -> Int
     /// Called once on each thread; the closure it gives does one round and says after how many seconds it wants the
     /// next one. 0: at once, there is more to do. The last round is done when the worker is already stopping.
     public let make: @Sendable (WorkerContext) -> (() throws -> Double)
-    public init(_ name: String, threads: Int = 1, make: @escaping @Sendable (WorkerContext) -> (() throws -> Double)) {
+    public init(
+        _ name: String, threads: @escaping @Sendable (Configuration) -> Int = { _ in 1 },
+        make: @escaping @Sendable (WorkerContext) -> (() throws -> Double)
+    ) {
         self.name = name
         self.threads = threads
         self.make = make
@@ -109,7 +112,7 @@ final class Worker: Sendable {
         for _ in 0..<configuration.workerThreads { thread { self.takeJobs() } }
         thread { self.rescue() }
         for loop in loops {
-            for _ in 0..<loop.threads { thread { self.go(round: loop) } }
+            for _ in 0..<loop.threads(configuration) { thread { self.go(round: loop) } }
         }
         Log.notice("worker started", [("threads", .integer(running.load(ordering: .relaxed)))])
     }

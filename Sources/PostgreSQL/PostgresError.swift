@@ -30,6 +30,8 @@ public struct SQLState: RawRepresentable, Hashable, Sendable, CustomStringConver
     public static let lockNotAvailable = SQLState(rawValue: "55P03")
     public static let queryCanceled = SQLState(rawValue: "57014")
     public static let adminShutdown = SQLState(rawValue: "57P01")
+    /// The server ended the session of a process that stood still.
+    public static let idleInTransaction = SQLState(rawValue: "25P03")
     public static let crashShutdown = SQLState(rawValue: "57P02")
     public static let cannotConnectNow = SQLState(rawValue: "57P03")
 }
@@ -77,7 +79,7 @@ public enum PostgresError: Error, Sendable {
         case .connectionLost, .cannotConnect: return true
         case .statement(let state, _):
             switch state {
-            case .serializationFailure, .deadlockDetected, .lockNotAvailable, .tooManyConnections, .adminShutdown,
+            case .serializationFailure, .deadlockDetected, .lockNotAvailable, .tooManyConnections, .adminShutdown, .idleInTransaction,
                 .crashShutdown, .cannotConnectNow:
                 return true
             default: return false

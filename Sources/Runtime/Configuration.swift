@@ -29,6 +29,7 @@ public struct Configuration: Sendable {
     public var allowedOrigins: Set<String>
     public var threads: Int
     public var workerThreads: Int
+    public var sendingThreads: Int
     public var logLevel: LogLevel
     public var twilioURL: String
     public var sendGridURL: String
@@ -72,6 +73,10 @@ public struct Configuration: Sendable {
             name: "MUSTER_WORKER_THREADS", standard: "4", expected: "a whole number from 1 to 64",
             purpose: "Jobs at once in one worker"
         ) { (Int($0).map { (1...64).contains($0) }) ?? false },
+        Variable(
+            name: "MUSTER_SENDING_THREADS", standard: "2", expected: "a whole number from 1 to 8",
+            purpose: "Threads of one worker that send; each has 64 requests under way at most, and 2 mails of one sender"
+        ) { (Int($0).map { (1...8).contains($0) }) ?? false },
         Variable(
             name: "MUSTER_LOG_LEVEL", standard: "info", expected: LogLevel.names, purpose: "The least important line that is logged"
         ) { LogLevel(name: $0) != nil },
@@ -156,6 +161,7 @@ public struct Configuration: Sendable {
             database: values["MUSTER_DATABASE"]!, publicURL: publicURL, publicOrigin: origin(publicURL),
             allowedOrigins: Set(values["MUSTER_ALLOWED_ORIGINS"]!.split(separator: ",").map { origin(String($0)) }),
             threads: Int(values["MUSTER_THREADS"]!)!, workerThreads: Int(values["MUSTER_WORKER_THREADS"]!)!,
+            sendingThreads: Int(values["MUSTER_SENDING_THREADS"]!)!,
             logLevel: LogLevel(name: values["MUSTER_LOG_LEVEL"]!)!, twilioURL: values["MUSTER_TWILIO_URL"]!,
             sendGridURL: values["MUSTER_SENDGRID_URL"]!,
             smtpPrivateHosts: Set(values["MUSTER_SMTP_PRIVATE_HOSTS"]!.lowercased().split { $0 == "," || $0 == " " }.map(String.init)),

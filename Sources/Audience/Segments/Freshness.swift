@@ -16,7 +16,7 @@ public let segmentLoops: [WorkerLoop] = [
     WorkerLoop("freshness") { context in
         turns(context, FreshnessSQL.workspaces) { workspace in try Freshness.round(workspace, context.db) }
     },
-    WorkerLoop("segment time", threads: 2) { context in
+    WorkerLoop("segment time", threads: { _ in 2 }) { context in
         turns(context, SweepSQL.workspaces) { workspace in try Freshness.sweep(workspace, context.db) }
     },
 ]

@@ -11,10 +11,14 @@ enum FreshnessSQL {
         SELECT pg_try_advisory_xact_lock(hashtextextended('freshness ' || current_workspace()::text, 0))
         """)
 
-    /// Less than the second after which the server looks for a deadlock. And without waiting for the disk: marks whose look a
-    /// crash loses are there again, and are looked at again.
+    /// Less than the second after which the server looks for a deadlock. Without waiting for the disk: marks whose look a crash
+    /// loses are there again, and are looked at again. And a process that stands still in here keeps nobody from the contacts for
+    /// longer than the minute.
     static let giveWay = Statement<String>(
-        "SELECT set_config('lock_timeout', '400ms', true) || set_config('synchronous_commit', 'off', true)")
+        """
+        SELECT set_config('lock_timeout', '400ms', true) || set_config('synchronous_commit', 'off', true)
+            || set_config('idle_in_transaction_session_timeout', '60s', true)
+        """)
 
     /// Takes the oldest marks, and a quarter as many of those for single segments, which time and postponing made and which
     /// are not to stand behind an import. They are gone when, and only when, the transaction that looked commits. Contacts

@@ -86,38 +86,43 @@ func unscheduleCampaign(_ call: Call) throws -> Response {
 public let scheduleLoops: [WorkerLoop] = [
     WorkerLoop("schedule") { context in
         return {
-            for due in try context.db.all(ScheduleSQL.due) where !context.isStopping {
-                do { try DueCampaign.start(due.campaign, in: due.workspace, context.db) } catch let error as PostgresError
-                    where error.sqlState != nil && !error.isTransient
-                {
-                    // It must not keep the others from their time.
-                    Log.error(
-                        "campaign not started", [("campaign", .string(due.campaign.description)), ("error", .string(error.description))])
-                    try DueCampaign.giveUp(due.campaign, in: due.workspace, context.db)
+            let db = context.db
+            for due in try db.all(ScheduleSQL.due) where !context.isStopping {
+                try alone("campaign not started", due.campaign.description) {
+                    try DueCampaign.start(due.campaign, in: due.workspace, db)
+                } orElse: {
+                    try DueCampaign.giveUp(due.campaign, in: due.workspace, db)
                 }
             }
-            for due in try context.db.all(DueOccurrenceSQL.due) where !context.isStopping {
-                do { try DueOccurrence.settle(due.recurring, in: due.workspace, context.db) } catch let error as PostgresError
-                    where error.sqlState != nil && !error.isTransient
-                {
-                    Log.error(
-                        "occurrence not started",
-                        [("recurring_campaign", .string(due.recurring.description)), ("error", .string(error.description))])
-                    try DueOccurrence.giveUp(due.recurring, in: due.workspace, context.db)
+            for due in try db.all(DueOccurrenceSQL.due) where !context.isStopping {
+                try alone("occurrence not started", due.recurring.description) {
+                    try DueOccurrence.settle(due.recurring, in: due.workspace, db)
+                } orElse: {
+                    try DueOccurrence.giveUp(due.recurring, in: due.workspace, db)
                 }
             }
-            for due in try context.db.all(MonthlyLimitSQL.due) where !context.isStopping {
-                do { try MonthlyLimit.resume(due.campaign, in: due.workspace, context.db) } catch let error as PostgresError
-                    where error.sqlState != nil && !error.isTransient
-                {
-                    Log.error(
-                        "campaign not resumed", [("campaign", .string(due.campaign.description)), ("error", .string(error.description))])
+            for due in try db.all(MonthlyLimitSQL.due) where !context.isStopping {
+                try alone("campaign not resumed", due.campaign.description) {
+                    try MonthlyLimit.resume(due.campaign, in: due.workspace, db)
                 }
             }
             return 1
         }
     }
 ]
+
+/// One of several whose time has come: what fails for this one alone, and is told in the journal, keeps no other from its time.
+/// - Parameters:
+///   - failure: what to tell, of which `subject`.
+///   - giveUp: what is done about it then.
+func alone(_ failure: String, _ subject: String, _ work: () throws -> Void, orElse giveUp: () throws -> Void = {}) throws {
+    do { try work() } catch let error as PostgresError where !error.isTransient {
+        Log.error(failure, [("id", .string(subject)), ("error", .string(error.description))])
+        do { try giveUp() } catch let error as PostgresError where !error.isTransient {
+            Log.error("\(failure), nor given up", [("id", .string(subject)), ("error", .string(error.description))])
+        }
+    }
+}
 
 struct DueCampaign: RowDecodable {
     let workspace: WorkspaceID

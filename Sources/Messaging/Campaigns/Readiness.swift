@@ -14,11 +14,14 @@ struct Readiness {
     private(set) var segment: SegmentState?
     private(set) var sender: SenderRow?
 
-    /// - Parameter start: when it is to start.
-    init(_ campaign: Campaign, at start: Instant = .now(), _ db: Connection) throws {
+    /// - Parameters:
+    ///   - start: when it is to start.
+    ///   - end: when its time is to be over, where that is not its own `send_until`.
+    init(_ campaign: Campaign, at start: Instant = .now(), until end: Instant? = nil, _ db: Connection) throws {
+        let end = end ?? campaign.sendUntil
         isMail = campaign.channel == .email
         if isMail { try checkMail(campaign, db) } else { try checkText(campaign, db) }
-        try checkExperiment(campaign, at: start, db)
+        try checkExperiment(campaign, at: start, until: end, db)
         if let id = campaign.segment {
             segment = try db.first(CampaignSQL.segment, id)
             SegmentState.tell(segment == nil ? "not_found" : segment?.fault, in: &faults)
@@ -36,7 +39,7 @@ struct Readiness {
         } else {
             faults.add("/sender_id", "required", "A campaign needs a sender to come from.")
         }
-        if let end = campaign.sendUntil, end <= start { faults.add("/send_until", "out_of_range", "The campaign's time is over.") }
+        if let end, end <= start { faults.add("/send_until", "out_of_range", "The campaign's time is over.") }
         try Budget.check(campaign, &faults, db)
     }
 
@@ -70,9 +73,9 @@ struct Readiness {
     }
 
     /// Each variant as the campaign's own text is; what it takes over from there is told there.
-    private mutating func checkExperiment(_ campaign: Campaign, at start: Instant, _ db: Connection) throws {
+    private mutating func checkExperiment(_ campaign: Campaign, at start: Instant, until end: Instant?, _ db: Connection) throws {
         guard let plan = try db.first(ExperimentSQL.plan, campaign.id) else { return }
-        plan.tell(&faults, at: start)
+        plan.tell(&faults, at: start, until: end)
         for (place, variant) in try db.all(ExperimentSQL.texts, campaign.id).enumerated() {
             let pointer = "/experiment/variants/\(place)"
             do {

@@ -9,9 +9,9 @@ struct SMTPClient: Sendable {
     /// Hosts of the operator's own network that may be used, and without TLS.
     let privateHosts: Set<String>
 
-    /// Messages of one sender on their way to its relay at once: relays turn away who opens many connections, and one that
+    /// Messages of one sender on their way to its relay at once, of each sending thread: relays turn away who opens many connections, and one that
     /// hangs must leave threads for others (`MailThreads`).
-    static let mostAtOnce = 4
+    static let mostAtOnce = 2
     /// A recipient that is put off so often is given up.
     static let mostAttempts = 5
 

@@ -10,12 +10,8 @@ public let experimentLoops: [WorkerLoop] = [
     WorkerLoop("experiments") { context in
         return {
             for due in try context.db.all(DecisionSQL.due) where !context.isStopping {
-                do {
+                try alone("experiment not decided", due.campaign.description) {
                     try Decision.advance(due.campaign, in: due.workspace, context.db, isStopping: { context.isStopping })
-                } catch let error as PostgresError where error.sqlState != nil && !error.isTransient {
-                    // It must not keep the others from their time.
-                    Log.error(
-                        "experiment not decided", [("campaign", .string(due.campaign.description)), ("error", .string(error.description))])
                 }
             }
             return 1

@@ -71,7 +71,7 @@ enum ExperimentSQL {
 
     static let plan = Statement<ExperimentPlan, CampaignID>(
         """
-        SELECT e.measure, e.decide_after_seconds, e.test_basis_points, c.goal_event IS NOT NULL AS has_goal, c.track_links, c.send_until,
+        SELECT e.measure, e.decide_after_seconds, e.test_basis_points, c.goal_event IS NOT NULL AS has_goal, c.track_links,
                ARRAY(SELECT concat_ws(' ', CASE WHEN v.body IS NOT NULL THEN '/body' END, CASE WHEN v.subject IS NOT NULL THEN '/subject' END,
                                       CASE WHEN v.preheader IS NOT NULL THEN '/preheader' END, CASE WHEN v.html IS NOT NULL THEN '/html' END)
                        FROM campaign_variants v WHERE v.workspace_id = current_workspace() AND v.campaign_id = $1 ORDER BY v.place) AS said
@@ -129,7 +129,6 @@ struct ExperimentPlan: RowDecodable {
     private let test: Int
     private let hasGoal: Bool
     private let tracksLinks: Bool
-    private let sendUntil: Instant?
     private let said: [String]
     init(_ row: borrowing Row) throws(PostgresError) {
         measure = try row["measure"]
@@ -137,7 +136,6 @@ struct ExperimentPlan: RowDecodable {
         test = try row["test_basis_points"]
         hasGoal = try row["has_goal"]
         tracksLinks = try row["track_links"]
-        sendUntil = try row["send_until"]
         said = try row["said"]
     }
 
@@ -146,14 +144,14 @@ struct ExperimentPlan: RowDecodable {
     func says(_ member: String, at place: Int) -> Bool { said[place].split(separator: " ").contains { $0 == member } }
 
     /// - Parameter start: when the campaign is to start; the first message of the test leaves then at the earliest.
-    func tell(_ faults: inout Faults, at start: Instant) {
+    func tell(_ faults: inout Faults, at start: Instant, until end: Instant?) {
         if measure == "converted", !hasGoal {
             faults.add("/goal_event", "required", "The experiment's measure needs an event that counts as conversion.")
         }
         if measure == "clicked" || measure == "opened", !tracksLinks {
             faults.add("/track_links", "required", "The experiment's measure needs links of our own.")
         }
-        if test < 10_000, let decideAfter, let sendUntil, sendUntil <= start + Double(decideAfter) {
+        if test < 10_000, let decideAfter, let end, end <= start + Double(decideAfter) {
             faults.add("/experiment/decide_after_seconds", "out_of_range", "The campaign's time is over before there is a winner.")
         }
     }

@@ -45,6 +45,8 @@ final class Lane {
     /// Nothing of what we last looked at may be sent now: there may be much more of that kind.
     var lookedInVain = false
     var inFlight = 0
+    /// How long to wait for the next look where nothing was due: what waits for the morning is not asked for four times a second.
+    private(set) var restSeconds = 0.25
     /// Refusals in a row that say that the sender is not set up for this.
     var misconfigured = 0
     /// What it may cost is bounded. A campaign gets its first budget as a draft, so this holds for all that is claimed.
@@ -62,6 +64,8 @@ final class Lane {
         self.work = work
         self.gate = gate
     }
+
+    func rest(_ isIdle: Bool) { restSeconds = isIdle ? min(2, restSeconds * 2) : 0.25 }
 
     /// Drafts change while tests of theirs are sent, so the texts come with every claim; they are parsed when they are new.
     /// - Parameter bodies: the campaign's own text, then those of its variants.
@@ -93,7 +97,13 @@ final class SenderGate {
     /// `nil` when the credentials do not open: another key sealed them.
     private(set) var route: SenderRoute?
     var notBefore = Instant(microseconds: 0)
+    /// Requests of this thread under way, of all campaigns of the sender.
+    var inFlight = 0
     private var failures = 0
+    /// Answers that were lost, one after the other.
+    private var lost = 0
+    /// So many in a row say that the way to the provider is cut, as no bad message does.
+    private static let mostLost = 10
 
     init(_ id: SenderID) { self.id = id }
 
@@ -105,9 +115,26 @@ final class SenderGate {
         channel = row.channel
         route = SenderRoute(row, workspace, key)
         failures = 0
+        lost = 0
     }
 
-    func succeeded() { failures = 0 }
+    func succeeded() {
+        failures = 0
+        lost = 0
+    }
+
+    /// The provider said something: the way to it is there.
+    func answered() { lost = 0 }
+
+    /// Nobody can say what became of a message. Where that happens again and again everything else waits: it would be lost alike,
+    /// and what was lost is never sent again.
+    func lostAnswer(now: Instant) {
+        lost += 1
+        if isCut { _ = pause(seconds: nil, now: now) }
+    }
+
+    /// Only one message at a time leaves, to see whether its answer comes back.
+    var isCut: Bool { lost >= Self.mostLost }
 
     /// Nothing goes through for a while: what the provider asks for, else 0.5 s doubling to 30 s, half of it by chance.
     /// - Returns: the pause in seconds.

@@ -166,7 +166,8 @@ enum LedgerSQL {
         RETURNING m.id
         """)
 
-    /// Sets the workspace, and keeps the plans of this transaction to look-ups by key: all of its statements touch few
+    /// Sets the workspace, ends the session of a process that stands still in here, because everybody else of the sender waits for
+    /// what it holds, and keeps the plans of this transaction to look-ups by key: all of its statements touch few
     /// rows, and tables that were just filled have no statistics yet that would say how long reading them whole takes.
     static let beginByKey = Statement<String?, WorkspaceID>(
         """
@@ -174,7 +175,7 @@ enum LedgerSQL {
         """)
     private static let byKey = """
         set_workspace($1)::text, set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true),
-               set_config('enable_mergejoin', 'off', true)
+               set_config('enable_mergejoin', 'off', true), set_config('idle_in_transaction_session_timeout', '10s', true)
         """
 
     /// The same before messages are claimed, without waiting for the disk: what a crash loses of a claim is claimed again, and the

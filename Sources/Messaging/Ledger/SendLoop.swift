@@ -7,7 +7,7 @@ internal import Runtime
 internal import Vocabulary
 
 public let sendingLoops: [WorkerLoop] = [
-    WorkerLoop("send", threads: 2) { context in
+    WorkerLoop("send", threads: \.sendingThreads) { context in
         let loop = SendLoop(context.db, context.configuration, isStopping: { context.isStopping })
         return { try loop.round() }
     },
@@ -25,8 +25,8 @@ public let sendingLoops: [WorkerLoop] = [
 /// Owned by its thread. A crash anywhere leaves rows whose leases end; an error leaves this object able to go on.
 final class SendLoop {
     static let connections = 64
-    /// Messages that are started and not settled at most, and so the most that a crash can leave unknown: one for each
-    /// connection, and a batch of answers on its way into the ledger.
+    /// Messages that are started and not settled at most, and so the most that a crash can leave unknown of a thread: one for
+    /// each connection, and a batch of answers on its way into the ledger.
     static let window = 128
     private static let claimLimit = 100
     private static let leaseSeconds = 60.0
@@ -180,7 +180,8 @@ final class SendLoop {
         crashPoint("after_claim")
         lane.ready = ready[...]
         lane.lookedInVain = looked > 0 && ready.isEmpty
-        if looked == 0 { lane.nextClaim = now + Self.refreshSeconds }
+        lane.rest(looked == 0 && lane.inFlight == 0)
+        if looked == 0 { lane.nextClaim = now + lane.restSeconds }
         return looked
     }
 
@@ -219,7 +220,8 @@ final class SendLoop {
     // MARK: Start
 
     private func start(_ lane: Lane, _ now: Instant) throws -> Bool {
-        let most = min(room, turns.share(of: lane, among: lanes), (lane.gate.route?.mostAtOnce ?? 1) - lane.inFlight)
+        let mostAtOnce = lane.gate.isCut ? 1 : lane.gate.route?.mostAtOnce ?? 1
+        let most = min(room, turns.share(of: lane, among: lanes), mostAtOnce - lane.gate.inFlight)
         let wanted = Array(lane.ready.prefix(max(0, most)))
         if wanted.isEmpty { return false }
         var started: [StartedMessage] = []
@@ -300,6 +302,7 @@ final class SendLoop {
                 message: message.id, createdAt: message.createdAt, number: row.attempt, to: message.to,
                 senderVersion: lane.gate.version, route: route, lane: lane)
             lane.inFlight += 1
+            lane.gate.inFlight += 1
             switch request {
             case .http(let request): http.submit(request, tag: nextTag)
             case .mail(let mail): http.submit(mail, tag: nextTag)
@@ -316,6 +319,7 @@ final class SendLoop {
         for (tag, result) in http.wait(timeoutMilliseconds: waitMilliseconds) {
             guard let attempt = attempts.removeValue(forKey: tag) else { continue }
             attempt.lane.inFlight -= 1
+            attempt.lane.gate.inFlight -= 1
             settlement.add(attempt, attempt.route.classify(result, of: attempt, providers), now: now)
         }
         if !settlement.isEmpty { crashPoint("after_answer") }

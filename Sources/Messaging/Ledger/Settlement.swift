@@ -39,8 +39,10 @@ struct Settlement {
         case .deferred(let seconds): wait = seconds
         case .rejected(_, .transient): wait = lane.gate.pause(seconds: nil, now: now)
         case .rejected(_, .configuration): lane.misconfigured += 1
-        case .rejected, .unknown, .authenticationFailed: break
+        case .unknown: lane.gate.lostAnswer(now: now)
+        case .rejected, .authenticationFailed: break
         }
+        if case .unknown = outcome {} else { lane.gate.answered() }
         entries.append(Entry(attempt: attempt, outcome: outcome, wait: wait))
     }
 

@@ -36,15 +36,14 @@ enum MonthlyLimitSQL {
           FROM (SELECT monthly_limit($1) AS most FROM workspaces WHERE id = current_workspace()) l
         """)
 
-    /// Whether the month for which a campaign was paused goes on, and still does not suffice.
+    /// Whether the month for which a campaign was paused goes on, and still does not suffice; also where somebody has held it back since.
     static let keepsPaused = Statement<Bool, CampaignID>(
         """
         SELECT EXISTS (
             SELECT FROM campaigns c
               JOIN monthly_shortages s ON s.workspace_id = c.workspace_id AND s.campaign_id = c.id
              CROSS JOIN workspace_month() w
-             WHERE c.workspace_id = current_workspace() AND c.id = $1 AND c.status_reason = 'monthly_limit_reached'
-               AND s.month = w.month AND monthly_limit(c.channel) - month_used(c.channel) < s.needed)
+             WHERE c.workspace_id = current_workspace() AND c.id = $1 AND s.month = w.month AND monthly_limit(c.channel) - month_used(c.channel) < s.needed)
         """)
 
     static let due = Statement<DueCampaign>("SELECT workspace_id, campaign_id FROM campaigns_of_past_months()")

@@ -56,8 +56,22 @@ struct DueOccurrence: RowDecodable {
         }
     }
 
-    /// Records as skipped what the database refused; what went wrong is in the journal under its id.
+    /// Records as skipped what the database refused; what went wrong is in the journal under its id. Where the rule itself cannot be
+    /// read any more, as when its time zone is gone, it is paused.
     static func giveUp(_ id: RecurringCampaignID, in workspace: WorkspaceID, _ db: Connection) throws {
+        do { try skip(id, in: workspace, db) } catch let error as PostgresError where !error.isTransient {
+            try db.transaction { db in
+                try db.setWorkspace(workspace)
+                guard try db.run(DueOccurrenceSQL.halt, id) > 0 else { return }
+                Log.warning("recurring campaign paused", [("recurring_campaign", .string(id.description))])
+                _ = try db.one(
+                    DueOccurrenceSQL.tell, id, "internal_error", 1,
+                    "A recurring campaign was paused: its next occurrence cannot be worked out. Look at its rule and time zone.")
+            }
+        }
+    }
+
+    private static func skip(_ id: RecurringCampaignID, in workspace: WorkspaceID, _ db: Connection) throws {
         try db.transaction { db in
             try db.setWorkspace(workspace)
             guard let due = try db.first(DueOccurrenceSQL.lock, id) else { return }
@@ -152,6 +166,14 @@ enum DueOccurrenceSQL {
            SET next_at = $2, status = CASE WHEN $2::timestamptz IS NULL THEN 'ended' ELSE status END,
                ended_at = CASE WHEN $2::timestamptz IS NULL THEN now() END, version = version + 1, updated_at = now()
          WHERE workspace_id = current_workspace() AND id = $1 AND status = 'active'
+        """)
+
+    /// Reads nothing of the rule.
+    static let halt = Statement<Int, RecurringCampaignID>(
+        """
+        UPDATE recurring_campaigns
+           SET status = 'paused', next_at = NULL, paused_at = now(), version = version + 1, updated_at = now()
+         WHERE workspace_id = current_workspace() AND id = $1 AND status = 'active' AND next_at <= now()
         """)
 
     static let setEnd = Statement<Int, CampaignID, Instant>(

@@ -9,7 +9,7 @@ enum RecurrenceUnit: String, CaseIterable {
     case day, week, month
 }
 
-struct RecurrenceRule: RowDecodable {
+struct RecurrenceRule: RowDecodable, Equatable {
     private(set) var every: RecurrenceUnit
     private(set) var interval = 1
     /// Of weeks only, from Monday on.

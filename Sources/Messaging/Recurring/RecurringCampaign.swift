@@ -11,11 +11,14 @@ extension RecurringStatus: SQLEncodable, SQLDecodable {}
 
 /// A recurring campaign as handlers decide about it.
 struct RecurringCampaign: RowDecodable {
+    /// `nil`: what has ended, and whose pattern is gone.
+    let pattern: CampaignID?
     let status: RecurringStatus
     let version: Int
     let sendFor: Int?
     let rule: RecurrenceRule
     init(_ row: borrowing Row) throws(PostgresError) {
+        pattern = try row["campaign_id"]
         status = try row["status"]
         version = try row["version"]
         sendFor = try row["send_for_seconds"]
@@ -33,8 +36,8 @@ struct RecurringCampaign: RowDecodable {
 /// The draft that occurrences are copies of.
 enum Pattern {
     /// Holds it, so that nobody starts it meanwhile. What would keep it from starting is told now, not at the first occurrence.
-    /// - Parameter hasOwnEnd: occurrences have an end of their own, so the draft's does not matter.
-    static func check(_ id: CampaignID, hasOwnEnd: Bool, _ db: Connection) throws {
+    /// - Parameter sendFor: seconds after which an occurrence ends, instead of at the draft's `send_until`.
+    static func check(_ id: CampaignID, sendFor: Int?, _ db: Connection) throws {
         guard let campaign = try db.first(CampaignSQL.lock, id) else {
             throw Fault(pointer: "/campaign_id", code: "not_found", detail: "There is no such campaign here.")
         }
@@ -44,7 +47,8 @@ enum Pattern {
                 detail: "The campaign is `\(campaign.status.rawValue)`; copy it, and name the copy.")
         }
         var faults = Faults()
-        for fault in try Readiness(campaign, db).faults.list where !(hasOwnEnd && fault.pointer == "/send_until") {
+        let now = Instant.now()
+        for fault in try Readiness(campaign, at: now, until: sendFor.map { now + Double($0) }, db).faults.list {
             faults.add("/campaign_id", fault.code, "\(fault.pointer): \(fault.detail)")
         }
         try faults.check()

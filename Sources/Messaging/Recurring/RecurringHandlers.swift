@@ -16,7 +16,7 @@ func createRecurring(_ call: Call) throws -> Response {
     return try call.transaction { db in
         let rule = draft.rule
         try rule.check(db)
-        try Pattern.check(draft.pattern, hasOwnEnd: draft.sendFor != nil, db)
+        try Pattern.check(draft.pattern, sendFor: draft.sendFor, db)
         try db.run(
             RecurringSQL.insert, id, draft.name, draft.pattern, rule.every, rule.interval, rule.weekdays, rule.dayOfMonth, rule.at,
             rule.timeZone, rule.startsOn, rule.endsOn, rule.endsAfter, draft.sendFor, call.actor.user)
@@ -41,15 +41,19 @@ func changeRecurring(_ call: Call) throws -> Response {
         try recurring.require([.active, .paused], to: "be changed")
         let rule = change.rule(recurring.rule)
         try rule.check(db)
-        if let pattern = change.pattern {
-            try Pattern.check(pattern, hasOwnEnd: change.sendFor != nil || recurring.sendFor != nil && !change.clearsSendFor, db)
+        let sendFor = change.clearsSendFor ? nil : change.sendFor ?? recurring.sendFor
+        if let pattern = change.pattern ?? recurring.pattern, change.pattern != nil || sendFor != recurring.sendFor {
+            try Pattern.check(pattern, sendFor: sendFor, db)
         }
         var stored = try db.one(
             RecurringSQL.change, id, change.name, change.pattern, rule.every, rule.interval, rule.weekdays, rule.dayOfMonth, rule.at,
             rule.timeZone, rule.startsOn, rule.endsOn, rule.endsAfter, change.clearsSendFor, change.sendFor)
-        // Also of what is paused: it could not be resumed.
-        guard let next = try db.one(RecurringSQL.next, id) else { throw rule.neverOccurs }
-        if recurring.status == .active { stored = try db.one(RecurringSQL.setNext, id, next) }
+        // What is due by a rule that stays is still to be settled.
+        if rule != recurring.rule {
+            // Also of what is paused: it could not be resumed.
+            guard let next = try db.one(RecurringSQL.next, id) else { throw rule.neverOccurs }
+            if recurring.status == .active { stored = try db.one(RecurringSQL.setNext, id, next) }
+        }
         try call.audit("recurring_campaign.changed", "recurring_campaign", id.uuid, in: db)
         return .resource(stored)
     }

@@ -42,7 +42,7 @@ enum RecurringSQL {
 
     static let lock = Statement<RecurringCampaign, RecurringCampaignID>(
         """
-        SELECT r.status, r.version, r.send_for_seconds, r.every, r.interval_count, r.weekdays, r.day_of_month,
+        SELECT r.campaign_id, r.status, r.version, r.send_for_seconds, r.every, r.interval_count, r.weekdays, r.day_of_month,
                to_char(r.wall_time, 'HH24:MI') AS at, r.time_zone, r.starts_on, r.ends_on, r.ends_after
           FROM recurring_campaigns r WHERE r.workspace_id = current_workspace() AND r.id = $1 FOR UPDATE
         """)

@@ -76,6 +76,22 @@ import Web
         }
     }
 
+    @Test func `while every answer is lost next to nothing leaves, and afterwards the rest goes out once`() throws {
+        final class Way: Sendable { let isCut = Atomic(true) }
+        let way = Way()
+        try withSending(contacts: 400, script: { _, _ in way.isCut.load(ordering: .relaxed) ? .status(502) : .accept }) { sending in
+            try sending.run(seconds: 3)
+            // What was under way when it began, and then one at a time.
+            let lost = sending.provider.requestCount
+            #expect(lost < SendLoop.connections + 20, "\(lost) requests were lost")
+            #expect(try sending.states() == ["unknown": lost, "pending": 400 - lost])
+            way.isCut.store(false, ordering: .relaxed)
+            try sending.run()
+            #expect(try sending.states() == ["unknown": lost, "sent": 400 - lost])
+            #expect(Set(sending.provider.ledger.map(\.to)).count == 400 - lost && sending.provider.requestCount == 400)
+        }
+    }
+
     @Test func `parts are counted as the provider counts them, and by us where it does not say`() throws {
         try withSending(contacts: 20, script: { request, _ in .acceptInParts(request.to.last == "1" ? 3 : 0) }) { sending in
             try sending.run()

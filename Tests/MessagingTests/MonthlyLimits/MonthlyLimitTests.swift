@@ -217,6 +217,9 @@ import Vocabulary
                 INSERT INTO monthly_shortages SELECT workspace_id, id, month_by('UTC'), 2 FROM campaigns;
                 """)
             #expect(try site.post(site.campaign + "/resume").code == "monthly_limit_reached")
+            // Held back, it lacks as much.
+            #expect(try site.post(site.campaign + "/pause").status == 200)
+            #expect(try site.post(site.campaign + "/resume").code == "monthly_limit_reached")
             #expect(try site.get("/api/usage").json["sms_parts"] == ["used": 4, "limit": 5, "left": 1])
             try set(["sms_parts": 6], site.owner)
             #expect(try site.post(site.campaign + "/resume").json["status"] == "sending")

@@ -82,6 +82,51 @@ import Vocabulary
         }
     }
 
+    @Test func `a rule that cannot be read any more pauses with a notice, and holds up nobody`() throws {
+        try withMessagingSite { site throws in
+            let broken = try site.recurringPath()
+            _ = try site.recurringPath(["name": "Others"])
+            try site.isDue()
+            try site.owner.execute("UPDATE recurring_campaigns SET time_zone = 'Gone/Nowhere' WHERE name = 'Offers'")
+            let db = try site.database.connect(as: .worker)
+            for due in try db.all(DueOccurrenceSQL.due) {
+                try alone("occurrence not started", due.recurring.description) {
+                    try DueOccurrence.settle(due.recurring, in: due.workspace, db)
+                } orElse: {
+                    try DueOccurrence.giveUp(due.recurring, in: due.workspace, db)
+                }
+            }
+            #expect(try site.occurrences() == ["freezing"])
+            let states: [String] = try site.owner.dynamic("SELECT name || ' ' || status FROM recurring_campaigns ORDER BY 1", [])
+            #expect(states == ["Offers paused", "Others active"])
+            #expect(try site.notices().count == 1)
+            let mended = try site.send("PATCH", broken, ["time_zone": "Europe/Paris"])
+            #expect(mended.status == 200, "\(mended.text)")
+            #expect(try site.post(broken + "/resume", [:]).json["status"] == "active")
+        }
+    }
+
+    @Test func `a new name leaves an occurrence that is due as it is`() throws {
+        try withMessagingSite { site throws in
+            let path = try site.recurringPath()
+            try site.isDue(since: "5 minutes")
+            let due = try site.get(path).json["next_at"]
+            #expect(try site.send("PATCH", path, ["name": "Renamed"]).json["next_at"] == due)
+            #expect(try site.settle() == 1)
+            #expect(try site.occurrences() == ["freezing"])
+        }
+    }
+
+    @Test func `an occurrence's own end is judged, not that of the pattern`() throws {
+        try withMessagingSite { site throws in
+            try site.owner.execute("UPDATE campaigns SET send_until = now() - interval '1 day'")
+            #expect(try site.recur().json["errors"]?.array?.first?["code"] == "out_of_range")
+            let path = try site.recurringPath(["send_for_seconds": 3600])
+            #expect(try site.send("PATCH", path, ["name": "Renamed"]).status == 200)
+            #expect(try site.send("PATCH", path, ["send_for_seconds": nil]).json["errors"]?.array?.first?["code"] == "out_of_range")
+        }
+    }
+
     @Test func `what was missed by more than six hours is recorded as skipped, and told`() throws {
         try withMessagingSite { site throws in
             let path = try site.recurringPath(["starts_on": "2026-01-01"])
