@@ -123,7 +123,7 @@ import Vocabulary
             #expect(try site.recur().json["errors"]?.array?.first?["code"] == "out_of_range")
             let path = try site.recurringPath(["send_for_seconds": 3600])
             #expect(try site.send("PATCH", path, ["name": "Renamed"]).status == 200)
-            #expect(try site.send("PATCH", path, ["send_for_seconds": nil]).json["errors"]?.array?.first?["code"] == "out_of_range")
+            #expect(try site.send("PATCH", path, ["send_for_seconds": .null]).json["errors"]?.array?.first?["code"] == "out_of_range")
         }
     }
 
