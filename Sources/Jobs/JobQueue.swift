@@ -6,7 +6,8 @@ internal import Vocabulary
 /// Workspaces take turns: the one of which this process runs the fewest jobs comes first, then the one that has waited longest for
 /// its turn, so that a flood of one does not starve the others. A claim looks at one workspace and begins where the one before it in that
 /// workspace ended: however many jobs wait, and however many that ended cannot be cleared away yet, it costs the same. What is
-/// missed like that, such as a job whose transaction took long, is found when all lines are read anew, within a second.
+/// missed like that, such as a job whose transaction took long, is found when all lines are read anew: within a second, or five where
+/// reading them takes long.
 final class JobQueue: Sendable {
     /// Instants are of two kinds. Those of jobs are the database's and are compared with each other only; when to look is told by a
     /// clock of this process that nobody sets, so that a wrong time of day neither hides a job nor has one looked for in vain.

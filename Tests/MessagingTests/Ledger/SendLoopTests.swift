@@ -92,6 +92,17 @@ import Web
         }
     }
 
+    @Test func `whoever stands still in a transaction of the ledger is sent away, because others wait for what it holds`() throws {
+        try withSending(contacts: 1) { sending in
+            for beginning in [LedgerSQL.beginByKey, LedgerSQL.beginClaiming, LedgerSQL.beginStarting] {
+                let bound = try sending.db.inWorkspace(sending.scene.workspace, beginning: beginning) { db in
+                    try db.value("SHOW idle_in_transaction_session_timeout", as: String.self)
+                }
+                #expect(bound == "10s")
+            }
+        }
+    }
+
     @Test func `parts are counted as the provider counts them, and by us where it does not say`() throws {
         try withSending(contacts: 20, script: { request, _ in .acceptInParts(request.to.last == "1" ? 3 : 0) }) { sending in
             try sending.run()
