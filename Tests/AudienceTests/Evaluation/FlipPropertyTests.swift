@@ -39,7 +39,8 @@ extension World {
         try withWorld(zone: "America/New_York") { world in
             let contacts = try world.populate(20, &dice)
             var flips = (certain: 0, possible: 0, never: 0)
-            for number in 0..<(cases / 50) {
+            // Flips that are certain are rare; by chance there may be few of them among the first.
+            for number in 0..<(cases / 5) where number < cases / 50 || flips.certain <= 5 || flips.never <= 5 {
                 var json = dice.rule()
                 if dice.chance(30) { json = ["version": 1, "timezone": .string(dice.pick(Self.zones)), "match": json["match"]!] }
                 let rule = try RuleLibrary.parse(json, world.db)
