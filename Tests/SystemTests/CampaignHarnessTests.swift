@@ -16,10 +16,13 @@ import Vocabulary
         while done < kills { done += try round(min(200, kills - done), seed &+ UInt64(done)) }
     }
 
+    /// Of the sender, in parts per second, but for moments in which it is fast.
+    private let rate = 40.0
+
     /// - Returns: how often something was killed.
     private func round(_ kills: Int, _ seed: UInt64) throws -> Int {
         try withOwnServer { database throws in
-            let harness = try CampaignHarness(database, recipients: kills * 12, rate: 40)
+            let harness = try CampaignHarness(database, recipients: kills * 30, rate: rate)
             defer { harness.stop() }
             let optOuts = Mutex<[(phone: String, at: Instant)]>([])
             let isOver = Atomic<Bool>(false)
@@ -35,14 +38,19 @@ import Vocabulary
                     let owner = Reconnecting(database)
                     while !isOver.load(ordering: .relaxed) {
                         usleep(UInt32.random(in: 20_000...300_000, using: &random))
-                        switch Int.random(in: 0..<12, using: &random) {
-                        case 0, 1:
+                        switch Int.random(in: 0..<36, using: &random) {
+                        case 0:
+                            guard let db = owner.connection else { continue }
+                            harness.setRate(CampaignHarness.fast, db)
+                            usleep(UInt32.random(in: 100_000...500_000, using: &random))
+                            if let db = owner.connection { harness.setRate(rate, db) }
+                        case 1...6:
                             // Whoever holds messages gives them back; some of them are in other hands by now.
                             harness.attempt("pause")
                             usleep(50_000)
                             harness.attempt("resume")
-                        case 2...4: harness.attempt("resume")
-                        case 5...7:
+                        case 7...15: harness.attempt("resume")
+                        case 16...24:
                             let contact = Int.random(in: 1...harness.recipients, using: &random)
                             if let db = owner.connection, let optOut = harness.optOut(contact, db) {
                                 optOuts.withLock { $0.append(optOut) }

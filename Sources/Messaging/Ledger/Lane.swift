@@ -43,7 +43,7 @@ final class Lane {
     /// Nothing was due when we last looked.
     var nextClaim = Instant(microseconds: 0)
     /// Nothing of what we last looked at may be sent now: there may be much more of that kind.
-    var lookedInVain = false
+    private(set) var lookedInVain = false
     var inFlight = 0
     /// How long to wait for the next look where nothing was due: what waits for the morning is not asked for four times a second.
     private(set) var restSeconds = 0.25
@@ -53,6 +53,7 @@ final class Lane {
     var hasBudget = false
     /// The workspace had a monthly limit at the last claim; where one came since, nothing starts before the next.
     var hasMonthlyLimit = false
+    var hasExperiment = false
     /// Nothing of its experiment was started yet, when it was last looked at.
     var beginsExperiment = false
     private var bodies: [String] = []
@@ -65,7 +66,23 @@ final class Lane {
         self.gate = gate
     }
 
-    func rest(_ isIdle: Bool) { restSeconds = isIdle ? min(2, restSeconds * 2) : 0.25 }
+    /// The sender's rate let fewer go than were ready when we last started some, or nothing was started yet.
+    var rateHolds = true
+
+    /// When messages were last claimed and started at once, some were not ready.
+    var leavesSome = false
+
+    /// Only the rate is to be asked before a message starts, and it held nothing back. Where rows of others are to be locked beside
+    /// the messages', those come first: messages are then claimed in a transaction before.
+    var isUnhindered: Bool { !rateHolds && !leavesSome && !lookedInVain && !hasBudget && !hasMonthlyLimit && !hasExperiment }
+
+    /// - Parameter looked: how many messages the claim looked at, of which some may be ready.
+    func noteLook(_ looked: Int, ready: Int, _ now: Instant) {
+        lookedInVain = looked > 0 && ready == 0
+        let isIdle = looked == 0 && inFlight == 0
+        restSeconds = isIdle ? min(2, restSeconds * 2) : 0.25
+        if looked == 0 { nextClaim = now + restSeconds }
+    }
 
     /// Drafts change while tests of theirs are sent, so the texts come with every claim; they are parsed when they are new.
     /// - Parameter bodies: the campaign's own text, then those of its variants.

@@ -34,14 +34,10 @@ enum LedgerSQL {
              \(Reachability.joins(contact: "m.contact_id", address: "m.to_address", channel: "m.channel"))
         """
 
-    /// pending → claimed, for the oldest due messages of a campaign that sends, or tests and requests of any. Consent and
-    /// suppression are asked again in this very statement: pending → skipped for those who have said no meanwhile. Where
-    /// it is a quiet hour, the message stays pending until that is over.
-    /// - Parameters: campaign, at most, lease token, lease in seconds, whether the text reads the contact.
-    static let claim = Statement<ClaimedMessage, CampaignID, Int, UUID, Double, Bool>(
-        """
+    /// The oldest due messages of campaign `$1`, `$2` at most, of one that sends, or tests and requests of any; with what its time says.
+    private static let picked = """
         WITH picked AS MATERIALIZED (
-            SELECT m.id, m.created_at, m.kind, m.contact_id, m.channel, m.to_address,
+            SELECT m.id, m.created_at, m.kind, m.contact_id, m.channel, m.to_address, m.body, m.due_at,
                    \(QuietHours.holds) AS keeps_hours
               FROM messages m
              WHERE m.workspace_id = current_workspace() AND m.campaign_id = $1 AND m.state = 'pending' AND m.due_at <= now()
@@ -49,7 +45,30 @@ enum LedgerSQL {
                     OR (SELECT p.status FROM campaigns p WHERE p.workspace_id = current_workspace() AND p.id = $1) = 'sending')
              ORDER BY m.due_at, m.id
              LIMIT $2 FOR UPDATE SKIP LOCKED),
-        \(QuietHours.claimed),
+        \(QuietHours.claimed)
+        """
+
+    /// Locks what is due, for `startHeld` in the same transaction, which has the last look at consent and suppression. What
+    /// keeps hours now comes as skipped: it stays as it is, for `claim`.
+    /// - Parameters: campaign, at most, whether the text reads the contact.
+    static let hold = Statement<ClaimedMessage, CampaignID, Int, Bool>(
+        """
+        \(picked)
+        SELECT m.id, m.created_at, m.kind, m.contact_id, m.to_address, m.body,
+               (\(QuietHours.reason)) IS NOT NULL OR (\(QuietHours.until)) IS NOT NULL AS is_skipped,
+               CASE WHEN $3 AND c.id IS NOT NULL THEN \(TemplateSQL.contactFields("c"))::text END AS contact
+          FROM picked m CROSS JOIN hours h
+          LEFT JOIN contacts c ON c.workspace_id = current_workspace() AND c.id = m.contact_id
+         ORDER BY m.due_at, m.id
+        """)
+
+    /// pending → claimed, for the oldest due messages. Consent and suppression are asked again in this very statement:
+    /// pending → skipped for those who have said no meanwhile. Where it is a quiet hour, the message stays pending until
+    /// that is over.
+    /// - Parameters: campaign, at most, lease token, lease in seconds, whether the text reads the contact.
+    static let claim = Statement<ClaimedMessage, CampaignID, Int, UUID, Double, Bool>(
+        """
+        \(picked),
         judged AS MATERIALIZED (
             SELECT m.id, m.created_at, coalesce(\(reasonNow), \(QuietHours.reason)) AS reason, \(QuietHours.until) AS quiet_until,
                    CASE WHEN $5 AND c.id IS NOT NULL THEN \(TemplateSQL.contactFields("c"))::text END AS contact
@@ -79,7 +98,14 @@ enum LedgerSQL {
     /// `FrequencyCaps.lock` came before. Rows of another lease are not touched and not returned.
     /// - Parameters: campaign, lease token, ids, creation times, texts, parts, lease in seconds, whether they are counted
     ///   against the month.
-    static let start = Statement<StartedMessage, CampaignID, UUID, [MessageID], [Instant], [String], [Int], Double, Bool>(
+    static let start = Start(starting("m.state = 'claimed' AND m.lease_token = $2"))
+
+    /// pending → started, of messages that `hold` has locked in this transaction; else as `start`.
+    static let startHeld = Start(starting("m.state = 'pending'"))
+
+    typealias Start = Statement<StartedMessage, CampaignID, UUID, [MessageID], [Instant], [String], [Int], Double, Bool>
+
+    private static func starting(_ inHand: String) -> String {
         """
         WITH wanted AS (
             SELECT w.id, w.created_at, w.body, w.parts
@@ -88,7 +114,7 @@ enum LedgerSQL {
             SELECT m.id, m.created_at, m.kind, m.contact_id, m.channel, m.to_address, m.state, w.body, w.parts
               FROM wanted w
               JOIN messages m ON m.workspace_id = current_workspace() AND m.id = w.id AND m.created_at = w.created_at
-             WHERE m.lease_token = $2
+             WHERE \(inHand)
                FOR UPDATE OF m),
         judged AS MATERIALIZED (
             SELECT m.id, m.created_at, m.body, m.parts, p.status,
@@ -104,8 +130,7 @@ enum LedgerSQL {
               FROM held m
               JOIN campaigns p ON p.workspace_id = current_workspace() AND p.id = $1
               LEFT JOIN senders o ON o.workspace_id = current_workspace() AND o.id = p.sender_id
-             \(contactAndConsent)
-             WHERE m.state = 'claimed'),
+             \(contactAndConsent)),
         decided AS (
             SELECT j.*, CASE WHEN j.reason IS NOT NULL THEN 'skipped' ELSE j.otherwise END AS next FROM judged j)
         UPDATE messages m
@@ -114,13 +139,14 @@ enum LedgerSQL {
                parts = CASE WHEN d.next = 'started' OR m.kind <> 'campaign' THEN d.parts END,
                attempt = CASE WHEN d.next = 'started' THEN m.attempt + 1 ELSE m.attempt END,
                started_at = CASE WHEN d.next = 'started' THEN now() ELSE m.started_at END,
-               lease_token = CASE WHEN d.next = 'started' THEN m.lease_token END,
+               lease_token = CASE WHEN d.next = 'started' THEN $2::uuid END,
                lease_until = CASE WHEN d.next = 'started' THEN now() + make_interval(secs => $7) END,
                settled_at = CASE WHEN d.next = 'skipped' THEN now() END
           FROM decided d
          WHERE m.workspace_id = current_workspace() AND m.id = d.id AND m.created_at = d.created_at
         RETURNING m.id, m.state, m.attempt
-        """)
+        """
+    }
 
     /// Gives back messages whose request never left, or drops them with a reason: → pending, or → skipped. They may
     /// be started where the commit's own answer was lost.

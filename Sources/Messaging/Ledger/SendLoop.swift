@@ -29,7 +29,9 @@ final class SendLoop {
     /// each connection, and a batch of answers on its way into the ledger.
     static let window = 128
     private static let claimLimit = 100
-    private static let leaseSeconds = 60.0
+    static let leaseSeconds = 60.0
+    /// Nothing starts before so many may: transactions of a few messages cost a multiple of what those of many do.
+    private static let leastAtOnce = 16
     /// How often paused, resumed and new campaigns are noticed.
     private static let refreshSeconds = 0.25
     /// How long a campaign rests whose statements fail by themselves.
@@ -66,13 +68,13 @@ final class SendLoop {
             isBusy = false
             if !isStopping() {
                 try refresh()
-                for lane in turns.order(lanes) where room > 0 {
+                for lane in turns.order(lanes) where room >= Self.leastAtOnce {
                     guard try advanceAlone(lane) else { continue }
                     isBusy = true
                     turns.took(lane)
                 }
             }
-            collect(waitMilliseconds: isBusy && room > 0 ? 0 : 20)
+            collect(waitMilliseconds: isBusy && room >= Self.leastAtOnce ? 0 : 20)
             if settlement.isDue(inFlight: http.inFlight, now: .now()) { try settlement.commit(db) }
         }
         if isStopping() {
@@ -132,57 +134,77 @@ final class SendLoop {
     private func advance(_ lane: Lane) throws -> Bool {
         let now = Instant.now()
         if now > lane.readyUntil, !lane.ready.isEmpty { putBack(lane) }
+        guard now >= lane.gate.notBefore else { return false }
         if lane.ready.isEmpty {
-            guard now >= lane.nextClaim, now >= lane.gate.notBefore else { return false }
+            guard now >= lane.nextClaim else { return false }
+            // A twentieth of a second's: what the rate then does not let go was looked at in vain.
+            let atOnce = min(most(of: lane), Int(lane.gate.rate / 20))
+            if lane.isUnhindered, atOnce >= Self.leastAtOnce { return try claimAndStart(lane, atMost: atOnce, now) }
             let looked = try claim(lane, now)
             if lane.ready.isEmpty { return looked > 0 }
         }
-        guard now >= lane.gate.notBefore else { return false }
         return try start(lane, now)
+    }
+
+    /// How many messages of a campaign may be started now, but for the sender's rate.
+    private func most(of lane: Lane) -> Int {
+        let mostAtOnce = lane.gate.isCut ? 1 : lane.gate.route?.mostAtOnce ?? 1
+        return max(0, min(room, turns.share(of: lane, among: lanes), mostAtOnce - lane.gate.inFlight))
     }
 
     // MARK: Claim
 
     /// - Returns: how many messages it looked at; those that are not ready then wait for their hour, or were left out.
     private func claim(_ lane: Lane, _ now: Instant) throws -> Int {
+        // As many as the rate lets go before the lease would become old. Leaving out and putting off take none of it.
+        let limit = lane.lookedInVain ? Self.claimLimit : max(1, min(Self.claimLimit, Int(lane.gate.rate * 4)))
         lane.lease = UUID.v7()
         lane.readyUntil = now + Self.leaseSeconds / 2
-        var ready: [ReadyMessage] = []
-        var looked = 0
-        try db.inWorkspace(lane.work.workspace, beginning: LedgerSQL.beginClaiming) { db in
-            guard let text = try db.first(LedgerSQL.campaign, lane.work.campaign),
-                let sender = try db.first(SenderSQL.forSending, lane.work.sender)
-            else { return }
-            lane.gate.update(sender, lane.work.workspace, configuration.sealingKey)
-            guard lane.gate.route != nil else { return try suspend(lane, "credentials_unreadable", db) }
-            let variants = text.hasExperiment ? try db.all(ExperimentSQL.texts, lane.work.campaign) : []
-            let templates = lane.gate.channel == .sms ? lane.templates(of: [text.body] + variants.map(\.body)) : []
-            let parts = lane.gate.channel == .email ? try [db.one(EmailSQL.parts, lane.work.campaign)] + variants : []
-            let emails = lane.emailTemplates(of: parts)
-            if templates.isEmpty, emails.isEmpty { try pause(lane, "template_failed", db) }
-            if let own = parts.first, trimmed(own.postalAddress ?? "").isEmpty { try pause(lane, "postal_address_missing", db) }
-            lane.beginsExperiment = text.beginsExperiment
-            lane.hasBudget = text.hasBudget
-            lane.hasMonthlyLimit = text.hasMonthlyLimit
-            // As many as the rate lets go before the lease would become old. Leaving out and putting off take none of it.
-            let limit = lane.lookedInVain ? Self.claimLimit : max(1, min(Self.claimLimit, Int(lane.gate.rate * 4)))
-            let claimed = try db.all(
-                LedgerSQL.claim, lane.work.campaign, limit, lane.lease, Self.leaseSeconds,
-                templates.contains { !$0.variables.isEmpty } || emails.contains(where: \.readsContact))
-            looked = claimed.count
-            let assignment = try Assignment(of: claimed.filter { !$0.isSkipped }, lane.work.campaign, text, db)
-            var writer = MessageWriter(lane.work.workspace, configuration, tracksLinks: text.tracksLinks)
-            if lane.gate.channel == .email { try writer.write(assignment, emails, db) } else { writer.write(assignment, templates) }
-            ready = writer.ready
-            try drop(writer.dropped, lane, db)
-            if looked == 0, lane.inFlight == 0 { try finish(lane, db) }
+        let batch = try db.inWorkspace(lane.work.workspace, beginning: LedgerSQL.beginClaiming) { db in
+            try take(lane, atMost: limit, areStarted: false, db)
         }
         crashPoint("after_claim")
-        lane.ready = ready[...]
-        lane.lookedInVain = looked > 0 && ready.isEmpty
-        lane.rest(looked == 0 && lane.inFlight == 0)
-        if looked == 0 { lane.nextClaim = now + lane.restSeconds }
-        return looked
+        lane.ready = batch.ready[...]
+        lane.noteLook(batch.looked, ready: batch.ready.count, now)
+        lane.leavesSome = false
+        return batch.looked
+    }
+
+    /// Claims messages and writes their texts.
+    /// - Parameter areStarted: the transaction goes on to start what is ready: everything is held, and nothing written yet.
+    private func take(
+        _ lane: Lane, atMost limit: Int, areStarted: Bool, _ db: Connection
+    ) throws -> (ready: [ReadyMessage], looked: Int) {
+        guard let text = try db.first(LedgerSQL.campaign, lane.work.campaign),
+            let sender = try db.first(SenderSQL.forSending, lane.work.sender)
+        else { return ([], 0) }
+        lane.gate.update(sender, lane.work.workspace, configuration.sealingKey)
+        guard lane.gate.route != nil else {
+            try suspend(lane, "credentials_unreadable", db)
+            return ([], 0)
+        }
+        let variants = text.hasExperiment ? try db.all(ExperimentSQL.texts, lane.work.campaign) : []
+        let templates = lane.gate.channel == .sms ? lane.templates(of: [text.body] + variants.map(\.body)) : []
+        let parts = lane.gate.channel == .email ? try [db.one(EmailSQL.parts, lane.work.campaign)] + variants : []
+        let emails = lane.emailTemplates(of: parts)
+        if templates.isEmpty, emails.isEmpty { try pause(lane, "template_failed", db) }
+        if let own = parts.first, trimmed(own.postalAddress ?? "").isEmpty { try pause(lane, "postal_address_missing", db) }
+        lane.hasExperiment = text.hasExperiment
+        lane.beginsExperiment = text.beginsExperiment
+        lane.hasBudget = text.hasBudget
+        lane.hasMonthlyLimit = text.hasMonthlyLimit
+        let readsContact = templates.contains { !$0.variables.isEmpty } || emails.contains(where: \.readsContact)
+        let claimed =
+            try areStarted
+            ? db.all(LedgerSQL.hold, lane.work.campaign, limit, readsContact)
+            : db.all(LedgerSQL.claim, lane.work.campaign, limit, lane.lease, Self.leaseSeconds, readsContact)
+        let assignment = try Assignment(of: claimed.filter { !$0.isSkipped }, lane.work.campaign, text, db)
+        var writer = MessageWriter(lane.work.workspace, configuration, tracksLinks: text.tracksLinks)
+        if lane.gate.channel == .email { try writer.write(assignment, emails, db) } else { writer.write(assignment, templates) }
+        // What is not to leave is left to a claim, which asks for every reason in its order.
+        if !areStarted { try drop(writer.dropped, lane, db) }
+        if claimed.isEmpty, lane.inFlight == 0 { try finish(lane, db) }
+        return (writer.ready, claimed.count)
     }
 
     private func drop(_ dropped: [MessageWriter.Dropped], _ lane: Lane, _ db: Connection) throws {
@@ -220,73 +242,61 @@ final class SendLoop {
     // MARK: Start
 
     private func start(_ lane: Lane, _ now: Instant) throws -> Bool {
-        let mostAtOnce = lane.gate.isCut ? 1 : lane.gate.route?.mostAtOnce ?? 1
-        let most = min(room, turns.share(of: lane, among: lanes), mostAtOnce - lane.gate.inFlight)
-        let wanted = Array(lane.ready.prefix(max(0, most)))
+        let wanted = Array(lane.ready.prefix(most(of: lane)))
         if wanted.isEmpty { return false }
-        var started: [StartedMessage] = []
-        var granted = 0
-        var waitSeconds = 0.0
-        var pause: ((CampaignID, Connection) throws -> Void)?
+        let launch: Launch
         do {
-            try db.inWorkspace(lane.work.workspace, beginning: LedgerSQL.beginStarting) { db in
-                let funds = try lane.hasBudget ? Funds(of: lane.work.campaign, for: wanted[...], db) : nil
-                let payable = wanted.prefix(funds?.count ?? wanted.count)
-                guard !payable.isEmpty else { return pause = funds?.shortage?.pause }
-                let allowance = try lane.hasMonthlyLimit ? Allowance(on: lane.gate.channel, for: payable, db) : nil
-                let allowed = payable.prefix(allowance?.count ?? payable.count)
-                guard !allowed.isEmpty else { return pause = allowance?.shortage?.pause }
-                let lease = try db.one(LedgerSQL.lease, lane.work.sender, allowed.map(\.parts), nil)
-                granted = lease.granted
-                waitSeconds = lease.waitSeconds
-                guard granted > 0 else { return }
-                let going = wanted.prefix(granted)
-                _ = try db.one(FrequencyCaps.lock, lane.work.campaign, going.map(\.id), going.map(\.createdAt))
-                started = try db.all(
-                    LedgerSQL.start, lane.work.campaign, lane.lease, going.map(\.id), going.map(\.createdAt),
-                    going.map(\.text), going.map(\.parts), Self.leaseSeconds, allowance != nil)
-                let mails = going.filter { mail in mail.email != nil && started.contains { $0.id == mail.id && $0.state == "started" } }
-                if !mails.isEmpty {
-                    try db.run(
-                        EmailSQL.keepSubjects, mails.map(\.id), mails.map(\.createdAt), mails.map { $0.email?.subject ?? "" })
-                }
-                try funds?.spend(on: started, db)
-                try allowance?.spend(on: started, db)
-                if lane.beginsExperiment {
-                    try db.run(ExperimentSQL.begin, lane.work.campaign, going.map(\.id), going.map(\.createdAt))
-                }
-                try keepLinks(of: going, started, lane, db)
+            launch = try db.inWorkspace(lane.work.workspace, beginning: LedgerSQL.beginStarting) { db in
+                try Launch(wanted, of: lane, areHeld: false, db)
             }
         } catch {
             // Whether that committed is unknown, that no request left is certain.
             putBack(lane)
             throw error
         }
-        if let pause {
-            putBack(lane)
+        if launch.pause != nil { putBack(lane) }
+        lane.ready = lane.ready.dropFirst(launch.going.count)
+        return try send(launch, of: wanted.count, lane, now)
+    }
+
+    /// Where nothing holds a campaign back, no message is written twice before its request leaves. What then does not start
+    /// after all still waits as it did.
+    private func claimAndStart(_ lane: Lane, atMost limit: Int, _ now: Instant) throws -> Bool {
+        lane.lease = UUID.v7()
+        var batch: (ready: [ReadyMessage], looked: Int) = ([], 0)
+        var launch: Launch?
+        do {
+            try db.inWorkspace(lane.work.workspace, beginning: LedgerSQL.beginStarting) { db in
+                batch = try take(lane, atMost: limit, areStarted: true, db)
+                crashPoint("after_claim")
+                if !batch.ready.isEmpty { launch = try Launch(batch.ready, of: lane, areHeld: true, db) }
+            }
+        } catch {
+            recalls.append((lane.work.workspace, lane.lease, batch.ready))
+            throw error
+        }
+        lane.noteLook(batch.looked, ready: batch.ready.count, now)
+        lane.leavesSome = batch.ready.count < batch.looked
+        guard let launch else { return batch.looked > 0 }
+        return try send(launch, of: batch.ready.count, lane, now)
+    }
+
+    /// After the commit.
+    private func send(_ launch: Launch, of wanted: Int, _ lane: Lane, _ now: Instant) throws -> Bool {
+        if let pause = launch.pause {
             try db.inWorkspace(lane.work.workspace) { db in try pause(lane.work.campaign, db) }
             return true
         }
         crashPoint("after_start")
-        lane.ready = lane.ready.dropFirst(granted)
         // Small waits are gathered, so that a fast sender does not make a transaction of every message; long ones are
         // cut, so that a rate that was raised is noticed.
-        if granted < wanted.count { lane.gate.notBefore = max(lane.gate.notBefore, now + min(5, max(0.04, waitSeconds))) }
-        submit(started, wanted.prefix(granted), lane)
-        return granted > 0
+        lane.rateHolds = launch.going.count < wanted
+        if lane.rateHolds { lane.gate.notBefore = max(lane.gate.notBefore, now + min(5, max(0.04, launch.waitSeconds))) }
+        submit(launch.started, launch.going, lane)
+        return !launch.going.isEmpty
     }
 
-    /// In the transaction that starts the messages: a link that is sent is known, one that is not was never there.
-    private func keepLinks(of messages: ArraySlice<ReadyMessage>, _ started: [StartedMessage], _ lane: Lane, _ db: Connection) throws {
-        let ids = Set(started.filter { $0.state == "started" }.map(\.id))
-        let links = messages.filter { ids.contains($0.id) }.flatMap { message in message.links.map { (message, $0) } }
-        guard !links.isEmpty else { return }
-        try db.run(
-            LinkSQL.insert, lane.work.campaign, links.map(\.1.key), links.map(\.1.madeAt), links.map(\.1.kind), links.map(\.1.url),
-            links.map(\.0.id), links.map(\.0.createdAt))
-    }
-
-    private func submit(_ started: [StartedMessage], _ messages: ArraySlice<ReadyMessage>, _ lane: Lane) {
+    private func submit(_ started: [StartedMessage], _ messages: [ReadyMessage], _ lane: Lane) {
         let byID = Dictionary(uniqueKeysWithValues: messages.map { ($0.id, $0) })
         for row in started where row.state == "started" {
             guard let message = byID[row.id] else { continue }
