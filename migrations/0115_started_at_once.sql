@@ -20,8 +20,9 @@ AS $$
 $$;
 
 -- Takes the parts of messages, in their order, from a sender's token bucket, as many as it has; NULL for `at`: now. It fills with
--- the sender's rate. Its burst is a second of the rate, of which the bucket keeps a quarter back; it always holds one part, and a
--- quarter of a second of the rate beside it.
+-- the sender's rate. Its burst is a second of the rate, of which a fast sender's bucket keeps a quarter back; a slow one's holds a
+-- message of three parts, or of one if it is slower than that, and a quarter of a second of the rate beside it: who claims may come
+-- late by so much.
 CREATE OR REPLACE FUNCTION lease_parts(sender uuid, parts int[], at timestamptz DEFAULT NULL)
 RETURNS TABLE (granted int, wait_seconds double precision)
 LANGUAGE plpgsql VOLATILE
@@ -39,7 +40,7 @@ BEGIN
     wait_seconds := 0;
     SELECT s.rate_parts_per_second INTO STRICT rate
       FROM senders s WHERE s.workspace_id = current_workspace() AND s.id = sender;
-    burst := greatest(0.75 * rate, 1 + rate / 4);
+    burst := greatest(0.75 * rate, least(rate, 3 + rate / 4), 1 + rate / 4);
     SELECT b.tokens, b.refilled_at INTO available, filled
       FROM sender_buckets b WHERE b.workspace_id = current_workspace() AND b.sender_id = sender FOR UPDATE;
     IF NOT FOUND THEN

@@ -36,7 +36,7 @@ private struct History {
             default: rows.append(LedgerRow(contact: contact, state: "delivered", parts: parts, sentAt: sentAt, settledAt: settledAt))
             }
             if rows.last?.state == "delivered", Bool.random(using: &random) {
-                let kind = ["replied", "opted_out", "converted", "clicked"].randomElement(using: &random)!
+                let kind = ["replied", "opted_out", "complained", "converted", "clicked"].randomElement(using: &random)!
                 responses.append((kind, contact, settledAt + Double.random(in: 0...hours * 3600, using: &random)))
             }
         }
@@ -66,7 +66,7 @@ private struct History {
     func count(_ measure: String) -> Int { facts.count { $0.measure == measure } }
 }
 
-private let measures = ["sent", "delivered", "undelivered", "failed", "replied", "clicked", "opted_out", "converted"]
+private let measures = ["sent", "delivered", "undelivered", "failed", "replied", "clicked", "opted_out", "complained", "converted"]
 
 @Suite struct CampaignAnalyticsTests {
     @Test(arguments: ["Asia/Kolkata", "America/New_York", "UTC"])

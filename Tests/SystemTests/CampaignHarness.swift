@@ -74,8 +74,13 @@ final class CampaignHarness: Sendable {
             CREATE TABLE noted (message uuid, what text);
             CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS
                 $$ BEGIN INSERT INTO noted VALUES (NEW.id, coalesce(NEW.unknown_reason, OLD.state || ' to ' || NEW.state)); RETURN NULL; END $$;
+            CREATE TABLE started_at_once (message uuid);
+            CREATE FUNCTION note_start() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS
+                $$ BEGIN INSERT INTO started_at_once VALUES (NEW.id); RETURN NULL; END $$;
             CREATE TRIGGER unknown_is_noted AFTER UPDATE ON messages FOR EACH ROW
                 WHEN (NEW.state = 'unknown' AND OLD.state <> 'unknown') EXECUTE FUNCTION note();
+            CREATE TRIGGER starts_at_once_are_noted AFTER UPDATE ON messages FOR EACH ROW
+                WHEN (NEW.state = 'started' AND OLD.state = 'pending') EXECUTE FUNCTION note_start();
             CREATE TRIGGER steps_back_are_noted AFTER UPDATE ON messages FOR EACH ROW
                 WHEN (OLD.state IN ('delivered', 'undelivered', 'failed') AND NEW.state <> OLD.state
                       OR OLD.provider_rank > NEW.provider_rank OR OLD.state = 'sent' AND NEW.state NOT IN ('sent', 'delivered', 'undelivered', 'failed'))
@@ -258,6 +263,8 @@ final class CampaignHarness: Sendable {
         var states: [String: Int] = [:]
         /// What became unknown for a while and why; and what went back, which nothing may.
         var noted: [String: Int] = [:]
+        /// Never claimed, because the sender was fast.
+        var startedAtOnce = 0
         var wentBack: Int { noted.filter { $0.key.contains(" to ") }.values.reduce(0, +) }
         var isHarmless: Bool { sentTwice == 0 && lost == 0 && unexplained.isEmpty && afterOptOut == 0 && wentBack == 0 }
     }
@@ -300,6 +307,7 @@ final class CampaignHarness: Sendable {
                     "SELECT count(*) FROM messages WHERE to_address = $1 AND started_at > $2", optOut.phone.sqlValue, optOut.at.sqlValue)
             }
         }
+        verdict.startedAtOnce = try owner.value("SELECT count(*) FROM started_at_once")
         let noted: [String] = try owner.dynamic("SELECT what FROM noted", [])
         for what in noted { verdict.noted[what, default: 0] += 1 }
         // What is shown agrees with what is stored.

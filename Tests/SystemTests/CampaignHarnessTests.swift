@@ -76,6 +76,7 @@ import Vocabulary
                 \(verdict.states), unknown for a while: \(verdict.noted)
                 """)
             #expect(count == kills && (verdict.states["delivered"] ?? 0) > kills, "seed \(seed): too little happened")
+            #expect(verdict.startedAtOnce > kills, "seed \(seed): nearly everything was claimed before it started")
             #expect(!deaths.isEmpty || kills < 50, "seed \(seed): nobody died at a point of its own")
             #expect(stalled.load(ordering: .relaxed) > 0 || kills < 50, "seed \(seed): nobody stood still")
             return kills

@@ -100,6 +100,7 @@ enum FigureSQL {
                        sum(f.n) FILTER (WHERE f.measure = 'replied') AS replied,
                        sum(f.n) FILTER (WHERE f.measure = 'clicked') AS clicked,
                        sum(f.n) FILTER (WHERE f.measure = 'opted_out') AS opted_out,
+                       sum(f.n) FILTER (WHERE f.measure = 'complained') AS complained,
                        sum(f.n) FILTER (WHERE f.measure = 'converted') AS converted
                   FROM facts f CROSS JOIN chosen c CROSS JOIN zone z
                  GROUP BY 1)
@@ -108,7 +109,8 @@ enum FigureSQL {
                               'at', rfc3339(at), 'sent', coalesce(p.sent, 0), 'delivered', coalesce(p.delivered, 0),
                               'undelivered', coalesce(p.undelivered, 0), 'failed', coalesce(p.failed, 0),
                               'replied', coalesce(p.replied, 0), 'clicked', coalesce(p.clicked, 0),
-                              'opted_out', coalesce(p.opted_out, 0), 'converted', coalesce(p.converted, 0)) ORDER BY at), '[]')
+                              'opted_out', coalesce(p.opted_out, 0), 'complained', coalesce(p.complained, 0),
+                              'converted', coalesce(p.converted, 0)) ORDER BY at), '[]')
                      FROM steps FULL JOIN points p USING (at)))
           FROM chosen c CROSS JOIN zone z
         """

@@ -4,7 +4,7 @@ internal import PostgreSQL
 
 /// One line of a count: so many messages or people, for one reason.
 struct Count: RowDecodable, Sendable {
-    /// frozen, skipped, waiting, sent, delivered, undelivered, failed, unknown; or replied, clicked, opted_out, converted.
+    /// frozen, skipped, waiting, sent, delivered, undelivered, failed, unknown; or replied, clicked, opted_out, complained, converted.
     let measure: String
     /// Why skipped, or the provider's code of a failure; empty for the others.
     let reason: String
@@ -35,8 +35,10 @@ struct Figures: Sendable {
     /// As every report shows them. `recipients` is the whole audience: what was skipped or still waits is part of it.
     var body: JSONObject {
         var body: JSONObject = ["recipients": JSONValue(total("frozen")), "skipped": skipped]
-        for measure in ["waiting", "sent", "delivered", "undelivered", "failed", "unknown", "replied", "clicked", "opted_out", "converted"]
-        {
+        for measure in [
+            "waiting", "sent", "delivered", "undelivered", "failed", "unknown", "replied", "clicked", "opted_out", "complained",
+            "converted",
+        ] {
             body[measure] = JSONValue(total(measure))
         }
         body["parts"] = JSONValue(counts.reduce(0) { $0 + ($1.measure == "sent" ? $1.parts : 0) })
@@ -74,7 +76,8 @@ struct Figures: Sendable {
         return [
             "delivery_rate": of(total("delivered"), sent), "failure_rate": of(failed, tried),
             "reply_rate": of(total("replied"), sent), "click_rate": of(total("clicked"), sent),
-            "opt_out_rate": of(total("opted_out"), sent), "conversion_rate": of(total("converted"), sent),
+            "opt_out_rate": of(total("opted_out"), sent), "complaint_rate": of(total("complained"), sent),
+            "conversion_rate": of(total("converted"), sent),
         ]
     }
 }

@@ -33,6 +33,8 @@ enum DeliverySQL {
     ///
     /// What is told of an attempt that was followed by another says nothing of the message any more.
     /// Looking up a message by id asks each partition; `LIMIT 1` keeps the planner from reading one of them whole.
+    /// The list of ids keeps it from reading all receipts of the workspace for each of these, as it would with a plan that was made
+    /// when there were few.
     static let settle = Statement<SettledReceipt, Int>(
         """
         WITH due AS MATERIALIZED (
@@ -71,7 +73,8 @@ enum DeliverySQL {
                                  WHEN j.verdict IN ('no_message', 'not_started') AND r.received_at > now() - interval '72 hours'
                                  THEN now() + least(interval '1 hour', greatest(interval '1 second', (now() - r.received_at) / 2)) END
               FROM judged j
-             WHERE r.workspace_id = current_workspace() AND r.id = j.id AND r.received_at = j.received_at)
+             WHERE r.workspace_id = current_workspace() AND r.id = ANY (ARRAY(SELECT k.id FROM judged k))
+               AND r.id = j.id AND r.received_at = j.received_at)
         SELECT j.verdict, CASE WHEN j.verdict = 'applied' THEN j.error_code END AS error_code,
                m.channel, m.to_address, m.campaign_id, m.sender_id, m.started_at
           FROM judged j

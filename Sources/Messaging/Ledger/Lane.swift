@@ -69,11 +69,14 @@ final class Lane {
     /// The sender's rate let fewer go than were ready when we last started some, or nothing was started yet.
     var rateHolds = true
 
+    /// Until when it waits for room for many messages.
+    var gathersUntil: Instant?
+
     /// When messages were last claimed and started at once, some were not ready.
     var leavesSome = false
 
-    /// Only the rate is to be asked before a message starts, and it held nothing back. Where rows of others are to be locked beside
-    /// the messages', those come first: messages are then claimed in a transaction before.
+    /// Only the rate is to be asked before a message starts, and it held nothing back. What else bounds a campaign is a row that others
+    /// hold, too: it is locked before the messages, in a transaction of its own.
     var isUnhindered: Bool { !rateHolds && !leavesSome && !lookedInVain && !hasBudget && !hasMonthlyLimit && !hasExperiment }
 
     /// - Parameter looked: how many messages the claim looked at, of which some may be ready.

@@ -15,7 +15,7 @@ struct Launch {
     /// Works in a transaction that began with `LedgerSQL.beginStarting`.
     /// - Parameters:
     ///   - wanted: of one claim.
-    ///   - areHeld: they were claimed in this transaction, which holds them.
+    ///   - areHeld: this transaction looked at them and holds them; else they are claimed.
     init(_ wanted: [ReadyMessage], of lane: Lane, areHeld: Bool, _ db: Connection) throws {
         let funds = try lane.hasBudget ? Funds(of: lane.work.campaign, for: wanted[...], db) : nil
         let payable = wanted.prefix(funds?.count ?? wanted.count)

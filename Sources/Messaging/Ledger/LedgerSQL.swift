@@ -148,6 +148,14 @@ enum LedgerSQL {
         """
     }
 
+    /// Waits until nobody else is at these messages, so that the next statement sees what became of them.
+    static let awaitOthers = Statement<Int, [MessageID], [Instant]>(
+        """
+        SELECT 1 FROM unnest($1::uuid[], $2::timestamptz[]) AS w (id, created_at)
+          JOIN messages m ON m.workspace_id = current_workspace() AND m.id = w.id AND m.created_at = w.created_at
+         ORDER BY m.id FOR UPDATE OF m
+        """)
+
     /// Gives back messages whose request never left, or drops them with a reason: → pending, or → skipped. They may
     /// be started where the commit's own answer was lost.
     static let giveBack = Statement<Int, UUID, [MessageID], [Instant], [String?]>(

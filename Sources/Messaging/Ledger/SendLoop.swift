@@ -30,8 +30,10 @@ final class SendLoop {
     static let window = 128
     private static let claimLimit = 100
     static let leaseSeconds = 60.0
-    /// Nothing starts before so many may: transactions of a few messages cost a multiple of what those of many do.
+    /// How many messages are worth a transaction that claims and starts: one of a few costs a multiple of what one of many does.
     private static let leastAtOnce = 16
+    /// How long to wait until so many may start.
+    private static let gatherSeconds = 0.02
     /// How often paused, resumed and new campaigns are noticed.
     private static let refreshSeconds = 0.25
     /// How long a campaign rests whose statements fail by themselves.
@@ -68,13 +70,15 @@ final class SendLoop {
             isBusy = false
             if !isStopping() {
                 try refresh()
-                for lane in turns.order(lanes) where room >= Self.leastAtOnce {
+                for lane in turns.order(lanes) where room > 0 {
+                    // Who comes after it would take the room that it waits for.
+                    if gathers(lane) { break }
                     guard try advanceAlone(lane) else { continue }
                     isBusy = true
                     turns.took(lane)
                 }
             }
-            collect(waitMilliseconds: isBusy && room >= Self.leastAtOnce ? 0 : 20)
+            collect(waitMilliseconds: isBusy && room > 0 ? 0 : 20)
             if settlement.isDue(inFlight: http.inFlight, now: .now()) { try settlement.commit(db) }
         }
         if isStopping() {
@@ -87,9 +91,22 @@ final class SendLoop {
     /// How many more may be started now.
     private var room: Int { min(Self.connections - http.inFlight, Self.window - http.inFlight - settlement.count) }
 
+    /// Whether a campaign waits a moment until many of its messages may start together.
+    private func gathers(_ lane: Lane) -> Bool {
+        let couldStart = min(most(of: lane, in: .max) + lane.gate.inFlight, Int(lane.gate.rate / 20))
+        guard lane.isUnhindered, room < Self.leastAtOnce, couldStart >= Self.leastAtOnce else {
+            lane.gathersUntil = nil
+            return false
+        }
+        let now = Instant.now()
+        if lane.gathersUntil == nil { lane.gathersUntil = now + Self.gatherSeconds }
+        return lane.gathersUntil.map { now < $0 } ?? false
+    }
+
     private func pauseSeconds() -> Double {
         let now = Instant.now()
-        let next = lanes.filter { !$0.ready.isEmpty }.map { $0.gate.notBefore.seconds(since: now) }.min() ?? Self.refreshSeconds
+        let waiting = lanes.filter { !$0.ready.isEmpty || $0.gate.notBefore > now && $0.nextClaim <= now }
+        let next = waiting.map { $0.gate.notBefore.seconds(since: now) }.min() ?? Self.refreshSeconds
         return min(Self.refreshSeconds, max(0.005, next))
     }
 
@@ -138,7 +155,7 @@ final class SendLoop {
         if lane.ready.isEmpty {
             guard now >= lane.nextClaim else { return false }
             // A twentieth of a second's: what the rate then does not let go was looked at in vain.
-            let atOnce = min(most(of: lane), Int(lane.gate.rate / 20))
+            let atOnce = min(most(of: lane, in: room), Int(lane.gate.rate / 20))
             if lane.isUnhindered, atOnce >= Self.leastAtOnce { return try claimAndStart(lane, atMost: atOnce, now) }
             let looked = try claim(lane, now)
             if lane.ready.isEmpty { return looked > 0 }
@@ -146,17 +163,18 @@ final class SendLoop {
         return try start(lane, now)
     }
 
-    /// How many messages of a campaign may be started now, but for the sender's rate.
-    private func most(of lane: Lane) -> Int {
+    /// How many messages of a campaign may be started in so much room, but for the sender's rate.
+    private func most(of lane: Lane, in room: Int) -> Int {
         let mostAtOnce = lane.gate.isCut ? 1 : lane.gate.route?.mostAtOnce ?? 1
         return max(0, min(room, turns.share(of: lane, among: lanes), mostAtOnce - lane.gate.inFlight))
     }
+
 
     // MARK: Claim
 
     /// - Returns: how many messages it looked at; those that are not ready then wait for their hour, or were left out.
     private func claim(_ lane: Lane, _ now: Instant) throws -> Int {
-        // As many as the rate lets go before the lease would become old. Leaving out and putting off take none of it.
+        // As many as the rate lets go before the lease would become old. Leaving out and putting off take none of it here.
         let limit = lane.lookedInVain ? Self.claimLimit : max(1, min(Self.claimLimit, Int(lane.gate.rate * 4)))
         lane.lease = UUID.v7()
         lane.readyUntil = now + Self.leaseSeconds / 2
@@ -242,7 +260,7 @@ final class SendLoop {
     // MARK: Start
 
     private func start(_ lane: Lane, _ now: Instant) throws -> Bool {
-        let wanted = Array(lane.ready.prefix(most(of: lane)))
+        let wanted = Array(lane.ready.prefix(most(of: lane, in: room)))
         if wanted.isEmpty { return false }
         let launch: Launch
         do {
@@ -273,6 +291,8 @@ final class SendLoop {
             }
         } catch {
             recalls.append((lane.work.workspace, lane.lease, batch.ready))
+            // What is refused here may go the other way.
+            lane.rateHolds = true
             throw error
         }
         lane.noteLook(batch.looked, ready: batch.ready.count, now)
@@ -345,7 +365,9 @@ final class SendLoop {
     private func recall() throws {
         while let next = recalls.last {
             do {
-                _ = try db.inWorkspace(next.workspace) { db in
+                try db.inWorkspace(next.workspace) { db in
+                    // Its commit may be on its way still.
+                    try db.run(LedgerSQL.awaitOthers, next.messages.map(\.id), next.messages.map(\.createdAt))
                     try db.run(
                         LedgerSQL.giveBack, next.lease, next.messages.map(\.id), next.messages.map(\.createdAt),
                         next.messages.map { _ in nil })

@@ -6,7 +6,7 @@ import Vocabulary
 @testable import Messaging
 
 @Suite struct BucketTests {
-    @Test(arguments: [0.5, 1, 7, 40, 250])
+    @Test(arguments: [0.5, 1, 4, 7, 40, 250])
     func `four claimers together never get more than rate and burst in any second`(rate: Double) throws {
         try withDatabase { db in
             let scene = try Scene(db, contacts: 1, rate: rate)
@@ -22,14 +22,14 @@ import Vocabulary
             for _ in 0..<3000 {
                 clock += Double.random(in: 0...(step * 4), using: &random)
                 let skewed = max(0, clock - Double.random(in: 0...0.01, using: &random))
-                let wanted = (0..<Int.random(in: 1...4, using: &random)).map { _ in rate < 10 ? 1 : Int.random(in: 1...3, using: &random) }
+                let wanted = (0..<Int.random(in: 1...4, using: &random)).map { _ in rate < 4 ? 1 : Int.random(in: 1...3, using: &random) }
                 let lease = try db.one(LedgerSQL.lease, scene.sender, wanted, start + skewed)
                 #expect(lease.granted == wanted.count || lease.waitSeconds > 0)
                 let parts = wanted.prefix(lease.granted).reduce(0, +)
                 if parts > 0 { grants.append((clock, parts)) }
             }
-            // A second of the rate, of which a quarter is kept back.
-            let burst = max(0.75 * rate, 1 + rate / 4)
+            // A second of the rate, of which a fast sender's keeps a quarter back.
+            let burst = max(0.75 * rate, min(rate, 3 + rate / 4), 1 + rate / 4)
             for (index, first) in grants.enumerated() {
                 let inSecond = grants[index...].prefix { $0.at < first.at + 1 }.reduce(0) { $0 + $1.parts }
                 // The clocks differ by up to 10 ms.
@@ -65,8 +65,8 @@ import Vocabulary
             #expect(try db.one(LedgerSQL.lease, scene.sender, [8], start).granted == 1)
             let after = try db.one(LedgerSQL.lease, scene.sender, [1], start + 2)
             #expect(after.granted == 0)
-            #expect(abs(after.waitSeconds - 1.75) < 0.001)
-            #expect(try db.one(LedgerSQL.lease, scene.sender, [1], start + 3.75).granted == 1)
+            #expect(abs(after.waitSeconds - 1.5) < 0.001)
+            #expect(try db.one(LedgerSQL.lease, scene.sender, [1], start + 3.5).granted == 1)
         }
     }
 

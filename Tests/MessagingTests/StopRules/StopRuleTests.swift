@@ -82,6 +82,25 @@ import Vocabulary
         }
     }
 
+    @Test func `a campaign of which too many complain pauses, without a row of the ledger going wrong`() throws {
+        try withOwnDatabase { database in
+            let owner = try database.connect()
+            let scene = try Scene(owner, contacts: 60)
+            _ = try started(scene, database)
+            try owner.execute(#"UPDATE workspaces SET settings = settings || '{"stop_rules": {"complaint_rate": 0.05}}'"#)
+            for (complaints, status) in [(3, "sending"), (4, "paused")] {
+                try owner.runDynamic(
+                    """
+                    INSERT INTO campaign_responses (workspace_id, campaign_id, kind, contact_id, occurred_at)
+                    SELECT $1, $2, 'complained', c, now() FROM unnest($3::uuid[]) c ON CONFLICT DO NOTHING
+                    """, [scene.workspace.sqlValue, scene.campaign.sqlValue, Array(scene.contacts.prefix(complaints)).sqlValue])
+                try check(scene, database)
+                #expect(try scene.status(owner) == status, "\(complaints)")
+            }
+            #expect(try owner.value("SELECT status_reason FROM campaigns") == "stop_rule:complaint_rate")
+        }
+    }
+
     @Test func `resuming remembers what had been tried`() throws {
         try withMessagingSite(contacts: 5) { site throws in
             try site.scene.freeze(site.owner)
