@@ -135,7 +135,7 @@ private let measures = ["sent", "delivered", "undelivered", "failed", "replied",
             let contacts = try site.contacts(5)
             let campaign = try site.campaign(frozenAt: frozenAt)
             let empty = try site.get("/api/campaigns/\(campaign)/analytics").json
-            #expect(empty["rates"]?.object?.count == 6 && empty["rates"]?.object?.allSatisfy { $0.value == .null } == true)
+            #expect(empty["rates"]?.object?.count == 7 && empty["rates"]?.object?.allSatisfy { $0.value == .null } == true)
             #expect(empty["timeline"] == [] && empty["previous"] == .null && empty["recipients"] == 0)
             for contact in contacts[0..<3] {
                 try site.message(.sent(contact, at: frozenAt + 1, state: "delivered"), of: campaign, frozenAt: frozenAt)

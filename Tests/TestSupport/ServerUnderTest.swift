@@ -102,7 +102,8 @@ public final class ServerUnderTest: Sendable {
         var all: [(name: String, value: String)] = headers.map { (name: $0.0, value: $0.1) }
         if let token { all.append(("Authorization", "Bearer \(token)")) }
         if let contentType { all.append(("Content-Type", contentType)) }
-        switch HTTPClient().send(HTTPRequest(method, url + target, headers: all, body: body)) {
+        // A provider's whole ledger is one answer.
+        switch HTTPClient(limits: HTTPLimits(responseBytes: 16 << 20)).send(HTTPRequest(method, url + target, headers: all, body: body)) {
         case .success(let answer): return TestAnswer(status: answer.status, headers: answer.headers, body: answer.body)
         case .failure(let failure): throw failure
         }

@@ -86,7 +86,9 @@ import Vocabulary
         try withOwnDatabase { database in
             let owner = try database.connect()
             let scene = try Scene(owner, contacts: 60)
-            _ = try started(scene, database)
+            let messages = try started(scene, database)
+            try insert(messages.map { ($0, "delivered") }, scene, database)
+            try settleAll(scene, database)
             try owner.execute(#"UPDATE workspaces SET settings = settings || '{"stop_rules": {"complaint_rate": 0.05}}'"#)
             for (complaints, status) in [(3, "sending"), (4, "paused")] {
                 try owner.runDynamic(
