@@ -34,6 +34,8 @@ struct SandboxMessage: Sendable {
 final class Ledger: Sendable {
     private struct State {
         var messages: [SandboxMessage] = []
+        /// What people wrote to us; told with the messages, and no part of what we sent.
+        var replies: [SandboxMessage] = []
         var bySID: [String: Int] = [:]
         var tokens: [String: String] = [:]
         var passwords: [String: Set<String>] = [:]
@@ -63,6 +65,17 @@ final class Ledger: Sendable {
         }
     }
 
+    func add(reply: SandboxMessage) { state.withLock { $0.replies.append(reply) } }
+
+    /// Of an account, both ways, the first first.
+    func conversation(account: String, from: String?, to: String?) -> [SandboxMessage] {
+        state.withLock { state in
+            (state.messages + state.replies).filter {
+                $0.account == account && (from == nil || $0.from == from) && (to == nil || $0.to == to)
+            }.sorted { $0.acceptedAt < $1.acceptedAt }
+        }
+    }
+
     func message(_ sid: String) -> SandboxMessage? { state.withLock { state in state.bySID[sid].map { state.messages[$0] } } }
 
     func update(_ sid: String, _ change: (inout SandboxMessage) -> Void) {
@@ -84,6 +97,7 @@ final class Ledger: Sendable {
     func reset() {
         state.withLock { state in
             state.messages = []
+            state.replies = []
             state.bySID = [:]
         }
     }

@@ -100,7 +100,8 @@ private func resource(_ message: SandboxMessage) -> JSONValue {
     [
         "sid": .string(message.sid), "account_sid": .string(message.account), "status": .string(message.status),
         "to": .string(message.to), "from": .string(message.from), "body": .string(message.body),
-        "num_segments": .string(String(message.parts)), "num_media": "0", "direction": "outbound-api",
+        "num_segments": .string(String(message.parts)), "num_media": "0",
+        "direction": message.status == "received" ? "inbound" : "outbound-api",
         "date_created": .string(rfc2822(message.acceptedAt)), "error_code": JSONValue(message.errorCode), "error_message": .null,
         "price": .null, "price_unit": "USD",
         "api_version": "2010-04-01",
@@ -108,13 +109,22 @@ private func resource(_ message: SandboxMessage) -> JSONValue {
     ]
 }
 
+/// The latest first; `PageToken` names the last message of the page before.
 private func listMessages(_ call: Call) throws -> Response {
     let account = call.pathText("account")
     guard authorized(call, account) else { return twilioError(401, 20003, "Authenticate") }
     let size = min(1000, max(1, call.query("PageSize").flatMap { Int($0) } ?? 50))
-    let found = Ledger.shared.messages(since: nil, account: account, to: call.query("To"))
-    let next: JSONValue = found.count > size ? .string("/2010-04-01/Accounts/\(account)/Messages.json?Page=1") : .null
-    return .json(["messages": .array(found.suffix(size).reversed().map(resource)), "next_page_uri": next])
+    let (to, from) = (call.query("To"), call.query("From"))
+    var found = Ledger.shared.conversation(account: account, from: from, to: to)[...]
+    if let token = call.query("PageToken"), let place = found.firstIndex(where: { "PA" + $0.sid == token }) { found = found[..<place] }
+    let page = found.suffix(size).reversed()
+    var next = JSONValue.null
+    if found.count > size, let last = page.last {
+        let pairs = [("To", to), ("From", from), ("PageSize", "\(size)"), ("Page", "1"), ("PageToken", "PA" + last.sid)]
+        let query = formEncoded(pairs.compactMap { name, value in value.map { (name, $0) } })
+        next = .string("/2010-04-01/Accounts/\(account)/Messages.json?" + String(decoding: query, as: UTF8.self))
+    }
+    return .json(["messages": .array(page.map(resource)), "next_page_uri": next])
 }
 
 private func readMessage(_ call: Call) throws -> Response {
@@ -212,6 +222,10 @@ private func playReply(_ call: Call) throws -> Response {
         ("Body", reply.text), ("To", reply.to), ("NumSegments", "1"), ("MessageSid", sid), ("AccountSid", account),
         ("From", reply.from), ("ApiVersion", "2010-04-01"),
     ]
+    Ledger.shared.add(
+        reply: SandboxMessage(
+            sid: sid, account: account, to: reply.to, from: reply.from, body: reply.text, parts: 1, callbackURL: nil, acceptedAt: .now(),
+            status: "received"))
     switch HTTPClient().send(signedForm(url, form, token)) {
     case .success(let answer): return .json(["sid": .string(sid), "answer": JSONValue(answer.status)])
     case .failure(let failure): throw Problem(502, "callback_failed", "No answer", failure.detail)

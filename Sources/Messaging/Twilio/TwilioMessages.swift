@@ -8,11 +8,17 @@ struct TwilioMessage {
     let sid: String
     /// `nil` until a messaging service has picked a number.
     let from: String?
+    let to: String
     let body: String
     let status: String
     let errorCode: Int?
     let createdAt: Instant
+    /// `nil` until it has left Twilio.
+    let sentAt: Instant?
+    /// `nil` until a messaging service has picked a number.
+    let parts: Int?
     let isOutbound: Bool
+    let messagingService: String?
 
     /// `nil` for what is no message.
     init?(_ json: JSONValue) {
@@ -21,10 +27,14 @@ struct TwilioMessage {
         else { return nil }
         self.sid = sid
         from = json["from"]?.string
+        to = json["to"]?.string ?? ""
+        sentAt = json["date_sent"]?.string.flatMap(instant(rfc2822:))
+        parts = json["num_segments"]?.string.flatMap { Int($0) }.flatMap { (1...1000).contains($0) ? $0 : nil }
         self.status = status
         self.createdAt = createdAt
         body = json["body"]?.string ?? ""
         errorCode = json["error_code"]?.integer ?? json["error_code"]?.string.flatMap { Int($0) }
+        messagingService = json["messaging_service_sid"]?.string
         isOutbound = json["direction"]?.string?.hasPrefix("outbound") ?? false
     }
 }
@@ -36,6 +46,21 @@ extension TwilioClient {
     }
     private static let pageSize = 200
 
+    /// Messages of an account, the latest first: those of which the parameters, `From` or `To`, have these values.
+    func messages(_ credentials: SenderCredentials, where filter: [(String, String)]) -> HTTPRequest {
+        let query = formEncoded(filter + [("PageSize", "\(Self.longPageSize)")])
+        return get("Messages.json?" + String(decoding: query, as: UTF8.self), credentials)
+    }
+    /// The most that Twilio gives at once.
+    private static let longPageSize = 1000
+
+    /// The page behind another; `nil` for an address that is not of the account's messages: credentials go nowhere else.
+    func messages(_ credentials: SenderCredentials, next: String) -> HTTPRequest? {
+        let start = "/2010-04-01/Accounts/\(credentials.accountSID)/"
+        guard next.hasPrefix(start + "Messages.json?") else { return nil }
+        return get(String(next.dropFirst(start.count)), credentials)
+    }
+
     func message(_ credentials: SenderCredentials, sid: String) -> HTTPRequest { get("Messages/\(sid).json", credentials) }
 
     private func get(_ path: String, _ credentials: SenderCredentials) -> HTTPRequest {
@@ -43,11 +68,12 @@ extension TwilioClient {
         return HTTPRequest("GET", "\(baseURL)/2010-04-01/Accounts/\(credentials.accountSID)/\(path)", user: user, password: password)
     }
 
-    /// Messages to one number, the latest first.
+    /// A page of messages, the latest first.
     struct List {
         let messages: [TwilioMessage]
-        /// Whether there are none before them.
-        let isWhole: Bool
+        /// Where those before them are; `nil`: there are none.
+        let next: String?
+        var isWhole: Bool { next == nil }
         let areAllUnderstood: Bool
     }
 
@@ -55,7 +81,7 @@ extension TwilioClient {
     static func list(_ outcome: Result<HTTPResponse, HTTPFailure>) -> List? {
         guard let json = json(outcome), let items = json["messages"]?.array else { return nil }
         let messages = items.compactMap { TwilioMessage($0) }
-        return List(messages: messages, isWhole: json["next_page_uri"]?.string == nil, areAllUnderstood: messages.count == items.count)
+        return List(messages: messages, next: json["next_page_uri"]?.string, areAllUnderstood: messages.count == items.count)
     }
 
     static func one(_ outcome: Result<HTTPResponse, HTTPFailure>) -> TwilioMessage? { json(outcome).flatMap { TwilioMessage($0) } }
