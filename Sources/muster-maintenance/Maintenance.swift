@@ -9,7 +9,7 @@ import Runtime
 /// All chores by name. `rescue` is what several features have to take back.
 let chores: [Chore] =
     segmentChores + fieldChores + scoreChores + consentChores + messagingChores.filter { ["rollup", "plan-look-ups"].contains($0.name) }
-    + housekeeping + [
+    + restoreChores + housekeeping + [
         Chore("rescue", "Take back what dead workers held: jobs and messages") { db in
             var counts: [(String, Int)] = []
             for chore in jobsChores + messagingChores where chore.name.hasPrefix("rescue-") {

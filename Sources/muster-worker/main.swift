@@ -7,4 +7,4 @@ runWorker(
     handlers: importJobs + contactJobs + fieldJobs + segmentJobs + segmentActionJobs + scoreJobs + messagingJobs,
     loops: sendingLoops + deliveryLoops + lookUpLoops + scheduleLoops + experimentLoops + stopRuleLoops + segmentLoops + alertLoops
         + exportLoops
-        + webhookLoops)
+        + webhookLoops + restoreLoops)

@@ -49,6 +49,7 @@ private enum DoctorSQL {
         SELECT c.relname FROM pg_class c JOIN pg_inherits i ON i.inhrelid = c.oid
          WHERE c.relname LIKE '%\\_default' AND pg_relation_size(c.oid) > 0
         """)
+    static let isHeld = Statement<Bool>("SELECT sending_is_held()")
     static let lateJobs = Statement<Int>("SELECT count(*) FROM jobs WHERE state = 'queued' AND run_at < now() - interval '10 minutes'")
 }
 
@@ -135,6 +136,11 @@ private struct Examination {
         overflowing.isEmpty
             ? good("partitions")
             : bad("rows in \(overflowing.joined(separator: ", "))", "is muster-partitions.timer on? `muster-maintenance partitions`")
+        try db.one(DoctorSQL.isHeld)
+            ? bad(
+                "sending is held: the database was restored or copied",
+                "README.md, \"After restoring a backup\": systemctl start muster-maintenance@reconcile-restore")
+            : good("sending")
         let late = try db.one(DoctorSQL.lateJobs)
         late == 0 ? good("queue") : bad("\(late) jobs wait for more than ten minutes", "is muster-worker running? `muster jobs`")
     }

@@ -73,6 +73,7 @@ import Testing
             try db.validate(RecurringSQL.setNext)
             try db.validate(RecurringSQL.pause)
             try db.validate(RecurringSQL.end)
+            try db.validate(RestoreSQL.waiting)
         }
     }
 }

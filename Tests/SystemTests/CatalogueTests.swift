@@ -7,6 +7,7 @@ import Testing
 /// Tables that belong to no workspace. Responders reach them only through functions.
 private let common = [
     "users", "sessions", "rate_limits", "schema_migrations", "time_zones", "number_places", "quiet_hour_rules", "workspaces",
+    "known_server",
 ]
 
 /// The names that a query of the catalogue finds; each is something that should not be there.

@@ -44,19 +44,45 @@ final class TestCluster: Sendable {
         try Migrations(folder: repositoryRoot + "/migrations").apply(on: owner)
         owner.close()
         try postgres.execute("CREATE DATABASE \(shared) OWNER muster_owner TEMPLATE \(template)")
+        try release(shared)
         if given != nil { atexit { TestCluster.dropOwnDatabases() } }
+    }
+
+    /// A fresh server with what `backUp` kept of another, as it was at a restore point. It may still be recovering.
+    init(restoring other: TestCluster, to point: String) throws {
+        guard let kept = other.folder else { throw TestSupportError("not our cluster") }
+        prefix = other.prefix
+        folder = try startPrivateCluster(durable: true, restoring: (kept, point))
+        address = "host=\(folder!)"
+    }
+
+    /// Keeps all that the server writes from now on, and a copy of its data.
+    func backUp() throws {
+        guard let folder else { throw TestSupportError("not our cluster") }
+        let postgres = try Connection("\(address) user=postgres dbname=postgres")
+        try postgres.execute("ALTER SYSTEM SET archive_mode = 'on'")
+        try postgres.execute("ALTER SYSTEM SET archive_command = 'cp %p \(folder)/archive/%f'")
+        try runAsPostgres("mkdir \(folder)/archive", log: folder + "/backup.log")
+        try restart("fast")
+        try runAsPostgres("exec pg_basebackup -h \(folder) -U postgres -D \(folder)/base -c fast -X none", log: folder + "/backup.log")
+    }
+
+    /// Ends the server of a private cluster for good.
+    func stop() throws {
+        guard let folder else { throw TestSupportError("not our cluster") }
+        try runAsPostgres("exec pg_ctl stop -s -w -t 60 -m immediate -D \(folder)/data", log: folder + "/restart.log")
     }
 
     /// Ends the server of a private cluster as an operator would, and starts it again.
     /// - Parameter mode: `fast` ends sessions and writes a checkpoint; `immediate` is a crash, and the start a recovery.
     func restart(_ mode: String) throws {
         guard let folder else { throw TestSupportError("not our cluster") }
-        let command =
-            "PATH=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -1):$PATH\n"
-            + "exec pg_ctl restart -s -w -t 60 -m \(mode) -D \(folder)/data -l \(folder)/log"
-        try runToEnd(
-            ["/usr/bin/env", "-C", "/"] + asPostgres + ["sh", "-c", command], environment: ["PATH": "/usr/bin:/bin:/usr/sbin:/sbin"],
-            log: folder + "/restart.log")
+        try runAsPostgres("exec pg_ctl restart -s -w -t 60 -m \(mode) -D \(folder)/data -l \(folder)/log", log: folder + "/restart.log")
+    }
+
+    /// A copy takes itself for one that was restored; this one is meant to send.
+    func release(_ database: String) throws {
+        try Connection(conninfo(.owner, database)).execute("SELECT release_sending()")
     }
 
     func conninfo(_ role: DatabaseRole, _ database: String) -> String {
@@ -108,8 +134,15 @@ func text(of path: String) throws -> String {
     return String(decoding: bytes, as: UTF8.self)
 }
 
-/// Makes a cluster in a new folder and starts it. Nothing here outlives the process, so nothing is flushed to disk; and
-/// unless $1 is `on`, a crash of the server may lose commits.
+private func runAsPostgres(_ command: String, log: String) throws {
+    let path = "PATH=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -1):$PATH\n"
+    try runToEnd(
+        ["/usr/bin/env", "-C", "/"] + asPostgres + ["sh", "-c", path + command], environment: ["PATH": "/usr/bin:/bin:/usr/sbin:/sbin"],
+        log: log)
+}
+
+/// Makes a cluster in a new folder, or restores the backup in folder $2 to the restore point $3, and starts it. Nothing here
+/// outlives the process, so nothing is flushed to disk; and unless $1 is `on`, a crash of the server may lose commits.
 ///
 /// The shell stays beside the server and waits for the end of its standard input. That pipe is ours, so it ends when
 /// this process ends, in whatever way, and the shell stops the server and removes the folder.
@@ -118,7 +151,13 @@ private let script = """
     PATH=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -1):$PATH
     folder=$(mktemp -d /tmp/muster-test.XXXXXX) || exit 1
     trap 'rm -rf "$folder"' EXIT
-    initdb -D "$folder/data" -U postgres -E UTF8 --locale=C.UTF-8 -A trust --no-sync >"$folder/log" 2>&1 &&
+    if [ $# -gt 1 ]; then
+        cp -a "$2/base" "$folder/data" && touch "$folder/data/recovery.signal" &&
+        printf '%s\n' "archive_mode = off" "restore_command = 'cp $2/archive/%f %p'" "recovery_target_name = '$3'" \\
+            "recovery_target_action = promote" >>"$folder/data/postgresql.auto.conf"
+    else
+        initdb -D "$folder/data" -U postgres -E UTF8 --locale=C.UTF-8 -A trust --no-sync >"$folder/log" 2>&1
+    fi &&
     postgres -D "$folder/data" -k "$folder" -c listen_addresses= -c max_connections=200 -c shared_buffers=64MB \\
         -c jit=off -c fsync=off -c synchronous_commit=$1 -c full_page_writes=$1 -c autovacuum_naptime=10s \\
         </dev/null >>"$folder/log" 2>&1 &
@@ -142,7 +181,7 @@ private let script = """
 private let asPostgres = getuid() == 0 ? ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"] : []
 
 /// - Returns: the socket folder.
-private func startPrivateCluster(durable: Bool) throws -> String {
+private func startPrivateCluster(durable: Bool, restoring: (folder: String, point: String)? = nil) throws -> String {
     var input: [Int32] = [-1, -1]
     var output: [Int32] = [-1, -1]
     guard pipe(&input) == 0, pipe(&output) == 0 else { throw TestSupportError("no descriptors left") }
@@ -153,7 +192,9 @@ private func startPrivateCluster(durable: Bool) throws -> String {
     defer { posix_spawn_file_actions_destroy(&actions) }
     posix_spawn_file_actions_adddup2(&actions, input[0], 0)
     posix_spawn_file_actions_adddup2(&actions, output[1], 1)
-    let arguments = ["env", "-C", "/"] + asPostgres + ["sh", "-c", script, "sh", durable ? "on" : "off"]
+    let arguments =
+        ["env", "-C", "/"] + asPostgres + ["sh", "-c", script, "sh", durable ? "on" : "off"]
+        + (restoring.map { [$0.folder, $0.point] } ?? [])
     let pointers = arguments.map { strdup($0) } + [nil]
     defer { for pointer in pointers { free(pointer) } }
     var child = pid_t()

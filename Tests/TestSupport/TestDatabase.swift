@@ -60,11 +60,42 @@ public final class TestDatabase: Sendable {
         name = "\(cluster.prefix)_\(Self.count.wrappingAdd(1, ordering: .relaxed).newValue)"
         let postgres = try Connection(cluster.conninfo(.superuser, "postgres"))
         try postgres.execute("CREATE DATABASE \(name) OWNER muster_owner TEMPLATE \(cluster.template)")
+        try cluster.release(name)
     }
 
     /// Restarts the server of a database that has one of its own. Everybody else's sessions end.
     /// - Parameter isCrash: without notice and without a checkpoint.
     public func restartServer(isCrash: Bool) throws { try cluster.restart(isCrash ? "immediate" : "fast") }
+
+    /// Of a database that has a server of its own: keeps all that is written from now on.
+    public func backUp() throws { try cluster.backUp() }
+
+    /// Marks this instant, which `restored` can go back to.
+    public func mark(_ point: String) throws {
+        let postgres = try connect(as: .superuser)
+        let file: String = try postgres.value("SELECT pg_walfile_name(pg_create_restore_point($1))", point.sqlValue)
+        try postgres.execute("SELECT pg_switch_wal()")
+        try waitUntil("the instant is kept") {
+            try postgres.value("SELECT coalesce(last_archived_wal >= $1, false) FROM pg_stat_archiver", file.sqlValue)
+        }
+    }
+
+    /// Ends its server for good.
+    public func stopServer() throws { try cluster.stop() }
+
+    /// The same database on a fresh server, as it was when `point` was marked.
+    public func restored(to point: String) throws -> TestDatabase {
+        let database = TestDatabase(name, on: try TestCluster(restoring: cluster, to: point))
+        try waitUntil("the server has recovered", seconds: 60) {
+            try database.connect(as: .superuser).value("SELECT NOT pg_is_in_recovery()")
+        }
+        return database
+    }
+
+    private init(_ name: String, on cluster: TestCluster) {
+        self.name = name
+        self.cluster = cluster
+    }
 
     /// For processes that connect by themselves.
     public func conninfo(as role: DatabaseRole) -> String { cluster.conninfo(role, name) }

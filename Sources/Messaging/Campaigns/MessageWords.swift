@@ -55,6 +55,8 @@ enum MessageWords {
             case "quiet_hours": "there was no time left at which it may be sent where the contact is."
             case "too_late": "its time had passed."
             case "request_ended": "the request for consent had ended before its turn."
+            case "restored":
+                "the server was restored to an earlier time, and it may have been sent after that."
             case "template_failed": "the text could not be made for this contact."
             default: "of `\(reason)`."
             }

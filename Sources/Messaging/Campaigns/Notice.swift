@@ -10,11 +10,20 @@ enum Notice {
         _ = try db.one(tell, "campaign.paused", campaign, reason, words(reason, facts))
     }
 
+    /// What was to happen by itself and does not any more, since the server was restored to an earlier time.
+    static func campaignRestored(_ campaign: CampaignID, _ detail: String, _ db: Connection) throws {
+        Log.warning("campaign restored", [("campaign", .string(campaign.description))])
+        _ = try db.one(tell, "campaign.restored", campaign, Reconciliation.reason, detail)
+    }
+
     private static func words(_ reason: String, _ facts: String) -> String {
         switch reason {
         case "budget_spent": "A campaign was paused: what it may cost is spent."
         case MonthlyLimit.reason:
             "A campaign was paused: the workspace has sent what it may in this month. It resumes by itself when the next one begins."
+        case Reconciliation.reason:
+            "A campaign was paused: the server was restored to an earlier time, and nobody can tell whom it has reached since then. "
+                + "If it is resumed, some may get it twice."
         case "price_unknown": "A campaign was paused: a message has no price that its budget could be counted against."
         case "stop_rule:failure_rate": "A campaign was paused: \(facts) failed."
         case "stop_rule:filtered_rate": "A campaign was paused: \(facts) were filtered for their text."

@@ -41,7 +41,7 @@ func receiveInbound(_ call: Call) throws -> Response {
 }
 
 /// Opt-outs span SMS and RCS of a sender, whose addresses differ by a prefix.
-private func bareNumber(_ address: String) -> String {
+func bareNumber(_ address: String) -> String {
     address.hasPrefix("rcs:+") ? String(address.dropFirst(4)) : address
 }
 

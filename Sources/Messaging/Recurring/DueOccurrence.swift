@@ -82,6 +82,18 @@ struct DueOccurrence: RowDecodable {
         }
     }
 
+    /// Skips all that were due while the server was restored to an earlier time: they may have gone out.
+    /// - Returns: how many.
+    static func skipRestored(_ id: RecurringCampaignID, _ db: Connection) throws -> Int {
+        var count = 0
+        while let due = try db.first(DueOccurrenceSQL.lock, id) {
+            count += try db.run(DueOccurrenceSQL.skipUnlessRecorded, id, due.at, Reconciliation.reason)
+            try moveOn(id, after: due.at, db)
+        }
+        if count > 0 { try tell(id, Reconciliation.reason, count, db) }
+        return count
+    }
+
     /// - Returns: why it cannot start, with nothing left of it; `nil`: it has started.
     private func start(of id: RecurringCampaignID, _ db: Connection) throws -> String? {
         // Whoever changes it is waited for, so that the copy is of one piece.
@@ -108,11 +120,13 @@ struct DueOccurrence: RowDecodable {
     private static func tell(_ id: RecurringCampaignID, _ reason: String, _ count: Int, _ db: Connection) throws {
         Log.warning("occurrence skipped", [("recurring_campaign", .string(id.description)), ("reason", .string(reason))])
         let words =
-            reason != "missed_its_time"
-            ? "An occurrence of a recurring campaign was skipped: \(reason)."
-            : count == 1
-                ? "An occurrence of a recurring campaign was skipped: it would have been more than 6 hours late."
-                : "\(count) occurrences of a recurring campaign were skipped: they would have been more than 6 hours late."
+            reason == Reconciliation.reason
+            ? "\(count) occurrences of a recurring campaign were skipped: they were due while the server was restored to an earlier time."
+            : reason != "missed_its_time"
+                ? "An occurrence of a recurring campaign was skipped: \(reason)."
+                : count == 1
+                    ? "An occurrence of a recurring campaign was skipped: it would have been more than 6 hours late."
+                    : "\(count) occurrences of a recurring campaign were skipped: they would have been more than 6 hours late."
         _ = try db.one(DueOccurrenceSQL.tell, id, reason, count, words)
     }
 }
