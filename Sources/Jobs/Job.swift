@@ -79,13 +79,13 @@ public final class JobContext {
     /// The job's row stays locked meanwhile, so nobody can rescue it however long `work` takes.
     /// - Throws: `JobLost` or `JobCancelled` before `work` ran, or what `work` throws.
     public func transaction<T>(_ work: (Connection) throws -> T) throws -> T {
-        let started = Instant.now()
+        let started = Instant.steady()
         return try db.transaction { db in
             try db.setWorkspace(workspace)
             try check(try db.first(JobSQL.holdLease, job, lease, Self.leaseSeconds))
             let value = try work(db)
             // A long transaction must not end with a lease that has run out under it.
-            if Instant.now().seconds(since: started) > Self.leaseSeconds / 4 {
+            if Instant.steady().seconds(since: started) > Self.leaseSeconds / 4 {
                 _ = try db.first(JobSQL.holdLease, job, lease, Self.leaseSeconds)
             }
             return value

@@ -121,8 +121,8 @@ final class Worker: Sendable {
     func stop(withinSeconds seconds: Double) {
         isStopping.store(true, ordering: .sequentiallyConsistent)
         _ = write(stopSignal.write, [1], 1)
-        let deadline = Instant.now() + seconds
-        while running.load(ordering: .acquiring) > 0, Instant.now() < deadline { usleep(20_000) }
+        let deadline = Instant.steady() + seconds
+        while running.load(ordering: .acquiring) > 0, Instant.steady() < deadline { usleep(20_000) }
         Log.notice("worker stopped", [("left", .integer(running.load(ordering: .relaxed)))])
     }
 
@@ -198,7 +198,7 @@ final class Worker: Sendable {
         for job in claimed {
             guard let handler = handlers[job.kind] else { continue }
             let context = JobContext(job, db, exports: configuration.exports) { self.isStopping.load(ordering: .relaxed) }
-            let started = Instant.now()
+            let started = Instant.steady()
             do {
                 done.append((job, context, try handler.run(context), started))
             } catch {
@@ -221,7 +221,7 @@ final class Worker: Sendable {
             "job",
             [
                 ("kind", .string(claimed.kind)), ("job", .string(claimed.id.description)), ("outcome", .string(outcome)),
-                ("attempt", .integer(claimed.attempt)), ("seconds", .real(Instant.now().seconds(since: started))),
+                ("attempt", .integer(claimed.attempt)), ("seconds", .real(Instant.steady().seconds(since: started))),
             ])
     }
 

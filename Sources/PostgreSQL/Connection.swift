@@ -96,7 +96,7 @@ public final class Connection {
     }
 
     private func connect() throws(PostgresError) -> OpaquePointer {
-        let now = Instant.now()
+        let now = Instant.steady()
         guard failures == 0 || now >= nextAttempt else { throw .cannotConnect("waiting before the next attempt") }
         var parameters: [(String, String)] = [
             ("dbname", conninfo), ("fallback_application_name", applicationName), ("client_encoding", "UTF8"),

@@ -132,7 +132,7 @@ extension Connection {
         timeoutSeconds: Double, orReadable descriptor: Int32 = -1
     ) throws(PostgresError) -> Notification? {
         let handle = try live()
-        let deadline = Instant.now() + timeoutSeconds
+        let deadline = Instant.steady() + timeoutSeconds
         while true {
             guard PQconsumeInput(handle) == 1, PQstatus(handle) == CONNECTION_OK else { throw .connectionLost }
             if let notify = PQnotifies(handle) {
@@ -140,7 +140,7 @@ extension Connection {
                 return Notification(
                     channel: String(cString: notify.pointee.relname), payload: String(cString: notify.pointee.extra))
             }
-            let left = deadline.seconds(since: .now())
+            let left = deadline.seconds(since: .steady())
             guard left > 0 else { return nil }
             var sources = [
                 pollfd(fd: PQsocket(handle), events: Int16(POLLIN), revents: 0),

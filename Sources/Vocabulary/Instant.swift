@@ -6,9 +6,15 @@ public struct Instant: Hashable, Comparable, Sendable, CustomStringConvertible {
     public let microseconds: Int64
     public init(microseconds: Int64) { self.microseconds = microseconds }
 
-    public static func now() -> Instant {
+    public static func now() -> Instant { reading(CLOCK_REALTIME) }
+
+    /// By a clock that nobody sets: it says how long something takes or has to wait, also when the other one jumps. What it shows
+    /// is no time of day, and means nothing to another process.
+    public static func steady() -> Instant { reading(CLOCK_MONOTONIC) }
+
+    private static func reading(_ clock: clockid_t) -> Instant {
         var time = timespec()
-        clock_gettime(CLOCK_REALTIME, &time)
+        clock_gettime(clock, &time)
         return Instant(microseconds: Int64(time.tv_sec) * 1_000_000 + Int64(time.tv_nsec) / 1000)
     }
 

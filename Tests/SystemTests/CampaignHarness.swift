@@ -30,12 +30,14 @@ final class CampaignHarness: Sendable {
         "after_receipt", "after_inbound", "before_receipts_commit", "after_look_up_planned", "before_look_up_commit",
     ]
 
-    /// - Parameter rate: of the sender, in parts per second: it decides how long the campaign stays in the line of fire.
-    init(_ database: TestDatabase, recipients: Int, rate: Double) throws {
+    /// - Parameters:
+    ///   - rate: of the sender, in parts per second: it decides how long the campaign stays in the line of fire.
+    ///   - special: further variables of one process, `worker` or `worker-2`.
+    init(_ database: TestDatabase, recipients: Int, rate: Double, special: [String: [String: String]] = [:]) throws {
         let crashFile = "/tmp/muster-crash-\(getpid())-\(UUID.v7())"
         let server = try ServerUnderTest(
             database, [.campaigns, .webhooks, .worker, .sandbox], instances: 2, workers: 2,
-            variables: ["MUSTER_CRASH_AT": crashFile, "MUSTER_LOG_LEVEL": "error"])
+            variables: ["MUSTER_CRASH_AT": crashFile, "MUSTER_LOG_LEVEL": "error"], special: special)
         let owner = try database.connect()
         defer { owner.close() }
         let workspace = try owner.createWorkspace(settings: ["consent_mode": "opt_out", "stop_rules": ["minimum_messages": 1_000_000]])
@@ -191,6 +193,11 @@ final class CampaignHarness: Sendable {
             let answer = try server.send("POST", campaign + "/start", token: token, json: [:])
             return try answer.status < 300 || status() != "draft"
         }
+    }
+
+    /// Starts by itself, at an instant of the database's clock.
+    func schedule(at instant: Instant) throws -> Int {
+        try server.send("POST", campaign + "/schedule", token: token, json: ["at": .string(instant.description)]).status
     }
 
     func status() throws -> String? { try server.send("GET", campaign, token: token).json["status"]?.string }

@@ -78,7 +78,7 @@ final class WebhookLoop {
 
     /// What the dead held, and what nobody wants any more.
     private func takeCare() throws {
-        let now = Instant.now()
+        let now = Instant.steady()
         if now >= rescueAt {
             rescueAt = now + Self.rescueSeconds
             let rescued = try db.one(WebhookDeliverySQL.rescue, WebhookSchedule.attempts)
@@ -92,8 +92,8 @@ final class WebhookLoop {
 
     /// Each webhook in a random order, those that work first, as many of each as it may have at once.
     private func begin() throws {
-        guard Instant.now() >= lookAt else { return }
-        lookAt = .now() + Self.lookSeconds
+        guard Instant.steady() >= lookAt else { return }
+        lookAt = .steady() + Self.lookSeconds
         let due = try db.all(WebhookDeliverySQL.due).shuffled()
         for webhook in due.filter({ !$0.isFailing }) + due.filter(\.isFailing) where !isStopping() {
             do {
@@ -147,7 +147,7 @@ final class WebhookLoop {
             attempt.milliseconds = Int(Instant.now().seconds(since: attempt.startedAt) * 1000)
             unsettled.append((attempt, WebhookOutcome(result)))
             // There is room, and perhaps more for whoever answered.
-            lookAt = .now()
+            lookAt = .steady()
         }
     }
 

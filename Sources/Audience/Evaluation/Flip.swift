@@ -15,9 +15,9 @@ struct FlipBudget {
     private let deadline: Instant
     init(_ work: Int = 50_000, seconds: Double = 5) {
         left = work
-        deadline = .now() + seconds
+        deadline = .steady() + seconds
     }
-    var isLate: Bool { Instant.now() > deadline }
+    var isLate: Bool { Instant.steady() > deadline }
 }
 
 extension RuleEvaluator {

@@ -28,13 +28,13 @@ private func turns(
 ) -> () throws -> Double {
     var resting: [WorkspaceID: Instant] = [:]
     return {
-        resting = resting.filter { $0.value > .now() }
+        resting = resting.filter { $0.value > .steady() }
         var isMore = false
         for workspace in try context.db.all(workspaces) where !context.isStopping && resting[workspace] == nil {
             do {
                 if try turn(workspace) { isMore = true }
             } catch let error as PostgresError where error.sqlState != nil {
-                resting[workspace] = .now() + (error.isTransient ? 0.2 : 10)
+                resting[workspace] = .steady() + (error.isTransient ? 0.2 : 10)
                 Log.error("segments not freshened", [("workspace", .string(workspace.description)), ("error", .string("\(error)"))])
             }
         }

@@ -35,7 +35,7 @@ extension Freshness {
         else { return false }
         try failing(id) { db in
             try db.setLocalTimeout(seconds: Self.timeoutSeconds)
-            let started = Instant.now()
+            let started = Instant.steady()
             let (rule, scope) = try RuleLibrary.read(segment.rule, db, isStored: true)
             guard let sweptAt = segment.sweptAt, let sweep = RuleCompiler.compileSweep(rule, scope, since: sweptAt),
                 let ahead = RuleCompiler.compileSweep(rule, scope, since: scope.now)
@@ -51,9 +51,8 @@ extension Freshness {
             let flip: [Instant?] = try db.dynamic(ahead.nextFlip.sql, ahead.nextFlip.values)
             // What takes long is not repeated at once: at most a twentieth of the time is spent on it. What does not is not
             // held up.
-            let now = Instant.now()
-            let seconds = now.seconds(since: started)
-            let rest = seconds < 0.05 ? nil : Optional(now + 20 * seconds)
+            let seconds = Instant.steady().seconds(since: started)
+            let rest = seconds < 0.05 ? nil : Optional(scope.now + 21 * seconds)
             // A round may have the segment's counter in hand until it commits.
             try db.setLocalTimeout(seconds: 600)
             try db.run(SweepSQL.swept, id, scope.now, flip[0], rest, segment.rule)

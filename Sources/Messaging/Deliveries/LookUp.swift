@@ -47,7 +47,7 @@ final class LookUp {
     /// dies, or a provider that does not answer, delays and loses nothing.
     /// - Returns: how many were due.
     func round(_ workspace: WorkspaceID, isStopping: () -> Bool = { false }) throws -> Int {
-        resting = resting.filter { $0.value > .now() }
+        resting = resting.filter { $0.value > .steady() }
         let due = try db.inWorkspace(workspace) { db in
             try db.run(LookUpSQL.forgetSettled, Self.batch)
             return try db.all(LookUpSQL.take, Self.batch)
@@ -68,7 +68,7 @@ final class LookUp {
             }
             guard let opened = credentials[message.sender] ?? nil, opened.accountSID == message.account else { continue }
             do {
-                if try !ask(for: message, opened, workspace) { resting[message.sender] = .now() + Self.restSeconds }
+                if try !ask(for: message, opened, workspace) { resting[message.sender] = .steady() + Self.restSeconds }
             } catch let error as PostgresError where error.sqlState != nil && !error.isTransient {
                 Log.error("message not looked up", [("message", .string(message.id.description)), ("error", .string(error.description))])
             }

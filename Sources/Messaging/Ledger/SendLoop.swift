@@ -79,7 +79,7 @@ final class SendLoop {
                 }
             }
             collect(waitMilliseconds: isBusy && room > 0 ? 0 : 20)
-            if settlement.isDue(inFlight: http.inFlight, now: .now()) { try settlement.commit(db) }
+            if settlement.isDue(inFlight: http.inFlight, now: .steady()) { try settlement.commit(db) }
         }
         if isStopping() {
             for lane in lanes where !lane.ready.isEmpty { putBack(lane) }
@@ -98,13 +98,13 @@ final class SendLoop {
             lane.gathersUntil = nil
             return false
         }
-        let now = Instant.now()
+        let now = Instant.steady()
         if lane.gathersUntil == nil { lane.gathersUntil = now + Self.gatherSeconds }
         return lane.gathersUntil.map { now < $0 } ?? false
     }
 
     private func pauseSeconds() -> Double {
-        let now = Instant.now()
+        let now = Instant.steady()
         let waiting = lanes.filter { !$0.ready.isEmpty || $0.gate.notBefore > now && $0.nextClaim <= now }
         let next = waiting.map { $0.gate.notBefore.seconds(since: now) }.min() ?? Self.refreshSeconds
         return min(Self.refreshSeconds, max(0.005, next))
@@ -113,7 +113,7 @@ final class SendLoop {
     // MARK: What there is to do
 
     private func refresh() throws {
-        let now = Instant.now()
+        let now = Instant.steady()
         guard now >= refreshAt else { return }
         refreshAt = now + Self.refreshSeconds
         let works = try db.all(LedgerSQL.campaignsToSend)
@@ -137,7 +137,7 @@ final class SendLoop {
         do {
             return try advance(lane)
         } catch let error as PostgresError where !error.isTransient {
-            lane.nextClaim = .now() + Self.refusedSeconds
+            lane.nextClaim = .steady() + Self.refusedSeconds
             Log.error(
                 "campaign cannot be sent",
                 [
@@ -149,7 +149,7 @@ final class SendLoop {
 
     /// One step of a campaign. Returns whether it did anything.
     private func advance(_ lane: Lane) throws -> Bool {
-        let now = Instant.now()
+        let now = Instant.steady()
         if now > lane.readyUntil, !lane.ready.isEmpty { putBack(lane) }
         guard now >= lane.gate.notBefore else { return false }
         if lane.ready.isEmpty {
@@ -345,7 +345,7 @@ final class SendLoop {
 
     private func collect(waitMilliseconds: Int) {
         guard http.inFlight > 0 else { return }
-        let now = Instant.now()
+        let now = Instant.steady()
         for (tag, result) in http.wait(timeoutMilliseconds: waitMilliseconds) {
             guard let attempt = attempts.removeValue(forKey: tag) else { continue }
             attempt.lane.inFlight -= 1
