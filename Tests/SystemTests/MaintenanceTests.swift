@@ -26,7 +26,7 @@ private func chore(_ name: String, _ database: TestDatabase) throws -> (status: 
 @Suite struct MaintenanceTests {
     @Test(arguments: [
         "partitions", "purge", "sessions", "counters", "rollup", "plan-look-ups", "rescue", "refresh-segments", "profile-fields",
-        "anchor-consent",
+        "anchor-consent", "hold-sending", "release-sending",
     ])
     func `a chore may run again at once and finds nothing to do`(name: String) throws {
         try withOwnDatabase { database throws in
