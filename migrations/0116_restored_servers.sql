@@ -4,7 +4,8 @@
 
 -- Where the database was when it last sent. A restore to a point in time has another timeline, a dump that is loaded elsewhere
 -- another system identifier, and a copy on the same server another oid. A snapshot of the disk has all of them alike: of that
--- `held_at` tells, set by hand.
+-- `held_at` tells, set by hand. `restored_from` is the newest instant at which it knew of something sent, once the reconciliation has
+-- begun, until it ends: what it writes then is newer.
 CREATE TABLE known_server (
     only_one boolean PRIMARY KEY DEFAULT true,
     system_identifier bigint NOT NULL,
@@ -12,6 +13,7 @@ CREATE TABLE known_server (
     database_oid oid NOT NULL,
     known_since timestamptz NOT NULL DEFAULT now(),
     held_at timestamptz,
+    restored_from timestamptz,
     CONSTRAINT there_is_one CHECK (only_one)
 );
 GRANT SELECT ON known_server TO muster_maintenance;
@@ -49,21 +51,33 @@ CREATE FUNCTION hold_sending() RETURNS void
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
 AS $$ UPDATE known_server SET held_at = coalesce(held_at, now()) $$;
 
+-- The instant after which the providers are asked: the same until sending is released, however often the reconciliation is begun.
+CREATE FUNCTION begin_reconciliation() RETURNS timestamptz
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
+AS $$
+    INSERT INTO known_server AS k (system_identifier, timeline, database_oid, known_since, held_at, restored_from)
+    SELECT 0, '', 0, 'epoch', now(), coalesce(s.at, 'epoch') FROM (SELECT max(m.started_at) AS at FROM messages m) s
+        ON CONFLICT (only_one) DO UPDATE
+       SET restored_from = coalesce(k.restored_from, (SELECT max(m.started_at) FROM messages m), k.known_since)
+    RETURNING restored_from
+$$;
+
 -- From here on this server is the one that sends.
 CREATE FUNCTION release_sending() RETURNS void
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
 AS $$
-    UPDATE known_server k
-       SET system_identifier = t.system_identifier, timeline = t.timeline, database_oid = t.database_oid, known_since = now(),
-           held_at = NULL
-      FROM this_server() t
+    INSERT INTO known_server (system_identifier, timeline, database_oid)
+    SELECT t.system_identifier, t.timeline, t.database_oid FROM this_server() t
+        ON CONFLICT (only_one) DO UPDATE
+       SET system_identifier = excluded.system_identifier, timeline = excluded.timeline, database_oid = excluded.database_oid,
+           known_since = now(), held_at = NULL, restored_from = NULL
 $$;
 
 CREATE FUNCTION workspaces_to_reconcile() RETURNS SETOF uuid
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
 AS $$ SELECT id FROM workspaces ORDER BY id $$;
 GRANT EXECUTE ON FUNCTION sending_is_held(), hold_sending(), release_sending() TO muster_worker, muster_maintenance;
-GRANT EXECUTE ON FUNCTION workspaces_to_reconcile() TO muster_worker;
+GRANT EXECUTE ON FUNCTION workspaces_to_reconcile(), begin_reconciliation() TO muster_worker;
 
 ALTER TABLE messages DROP CONSTRAINT skip_reason_is_known;
 ALTER TABLE messages ADD CONSTRAINT skip_reason_is_known CHECK (skip_reason IN ('no_address', 'invalid_address', 'no_consent',
@@ -157,5 +171,21 @@ BEGIN
       JOIN workspaces w ON w.id = r.workspace_id
      WHERE r.status = 'active' AND r.next_at <= now() AND w.suspended_at IS NULL
      ORDER BY r.next_at LIMIT 100;
+END
+$$;
+
+-- A copy of the database tells nobody of its events.
+CREATE OR REPLACE FUNCTION webhooks_with_due_deliveries() RETURNS TABLE(workspace_id uuid, endpoint_id uuid, is_failing boolean)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp SET enable_seqscan = off
+AS $$
+#variable_conflict use_column
+BEGIN
+    IF sending_is_held() THEN RETURN; END IF;
+    RETURN QUERY
+    SELECT e.workspace_id, e.id, e.failing_since IS NOT NULL
+      FROM webhook_endpoints e JOIN workspaces w ON w.id = e.workspace_id
+     WHERE e.status = 'active' AND w.suspended_at IS NULL AND (e.rests_until IS NULL OR e.rests_until <= now())
+       AND EXISTS (SELECT FROM webhook_deliveries d
+                    WHERE d.workspace_id = e.workspace_id AND d.endpoint_id = e.id AND d.state = 'pending' AND d.due_at <= now());
 END
 $$;

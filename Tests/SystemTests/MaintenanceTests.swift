@@ -88,7 +88,7 @@ private func chore(_ name: String, _ database: TestDatabase) throws -> (status: 
             #expect(try db.value("SELECT sum(messages)::int FROM campaign_stats WHERE measure = 'frozen'", as: Int.self) == 3)
             // What a partition has by itself: triggers and indexes.
             let refusal = try #require(throws: PostgresError.self) {
-                try db.execute("UPDATE messages SET state = 'started' WHERE created_at = (SELECT max(created_at) FROM messages)")
+                try db.execute("UPDATE messages SET state = 'sent' WHERE created_at = (SELECT max(created_at) FROM messages)")
             }
             #expect(refusal.constraint == "message_follows_its_states")
             let plain = try db.value("SELECT to_char(now() AT TIME ZONE 'UTC', '\"messages_\"YYYY_MM')", as: String.self)

@@ -47,6 +47,7 @@ final class WebhookLoop {
         let isFailing: Bool
         let delivery: ClaimedDelivery
         let lease: UUID
+        /// By the steady clock.
         let startedAt: Instant
         var milliseconds = 0
     }
@@ -124,14 +125,14 @@ final class WebhookLoop {
         for delivery in deliveries {
             let attempt = Attempt(
                 workspace: due.workspace, webhook: due.webhook, isFailing: due.isFailing, delivery: delivery, lease: lease,
-                startedAt: .now())
+                startedAt: .steady())
             guard !secrets.isEmpty else {
                 unsettled.append((attempt, WebhookOutcome(.failure(HTTPFailure(.notSent, "the secret was sealed with another key")))))
                 continue
             }
             let body = Array(delivery.body.utf8)
             let headers = WebhookSignature.headers(
-                id: delivery.event.description, timestamp: attempt.startedAt.microseconds / 1_000_000, body: body, secrets: secrets)
+                id: delivery.event.description, timestamp: Instant.now().microseconds / 1_000_000, body: body, secrets: secrets)
             underWay[nextTag] = attempt
             http.submit(
                 HTTPRequest("POST", target.url, headers: [("Content-Type", "application/json")] + headers, body: body), tag: nextTag)
@@ -144,7 +145,7 @@ final class WebhookLoop {
     private func collect() {
         for (tag, result) in http.wait(timeoutMilliseconds: 50) {
             guard var attempt = underWay.removeValue(forKey: tag) else { continue }
-            attempt.milliseconds = Int(Instant.now().seconds(since: attempt.startedAt) * 1000)
+            attempt.milliseconds = Int(Instant.steady().seconds(since: attempt.startedAt) * 1000)
             unsettled.append((attempt, WebhookOutcome(result)))
             // There is room, and perhaps more for whoever answered.
             lookAt = .steady()

@@ -11,6 +11,8 @@ public let messagingJobs: [JobHandler] = [freezeCampaign, closeCampaign]
 /// any of them, and a second run finds the campaign in another state.
 let freezeCampaign = JobHandler("freeze_campaign") { job in
     let id = try campaignID(job)
+    // It may have been sent after the instant to which the server was restored.
+    if try job.transaction({ db in try db.one(RestoreSQL.isHeld) }) { throw JobSnooze(seconds: 10) }
     try awaitSegment(job, id)
     var frozen = 0
     let result: JSONValue = try job.transaction { db in

@@ -165,8 +165,10 @@ enum CampaignSQL {
         """)
 
     /// Before a statement over a whole segment: joins by hashing. A loop of look-ups is what the planner takes for
-    /// tables that were just filled and have no statistics yet, and it is never the better one here.
-    static let planSetWise = Statement<String>("SELECT set_config('enable_nestloop', 'off', true)")
+    /// tables that were just filled and have no statistics yet, and it is never the better one here. What is hashed and sorted is the
+    /// audience: it should not go through files.
+    static let planSetWise = Statement<String>(
+        "SELECT set_config('enable_nestloop', 'off', true) || set_config('work_mem', '64MB', true)")
 
     /// One row per member of the segment, all at once: pending, or skipped with the reason. The instant is the
     /// transaction's, so that it equals `frozen_at` of the campaign that `freeze` sets.

@@ -143,7 +143,9 @@ struct DueCampaign: RowDecodable {
             // Whoever else is at it settles it.
             guard let late = try db.first(ScheduleSQL.lockDue, id) else { return }
             let campaign = try db.one(CampaignSQL.find, id)
-            let fault = late > mostLateSeconds ? "missed_its_time" : try Readiness(campaign, db).faults.list.first.map(reason)
+            let fault =
+                late > mostLateSeconds
+                ? "missed_its_time" : try Readiness(campaign, at: db.one(ScheduleSQL.now), db).faults.list.first.map(reason)
             if let fault {
                 _ = try db.one(ScheduleSQL.unschedule, id, fault)
                 try db.run(ScheduleSQL.audit, "campaign.unscheduled", id)
@@ -178,6 +180,9 @@ extension DueCampaign {
 }
 
 enum ScheduleSQL {
+    /// A worker's own clock may be off.
+    static let now = Statement<Instant>("SELECT now()")
+
     static let due = Statement<DueCampaign>("SELECT workspace_id, campaign_id FROM campaigns_due()")
 
     /// By how many seconds it is late; by local time, for the last clocks on earth.

@@ -94,7 +94,8 @@ enum LedgerSQL {
 
     /// claimed → started, committed before the request leaves. The last look at consent, suppression, campaign, sender
     /// and workspace: claimed → skipped for who has said no, claimed → pending where the campaign was paused or the
-    /// sender or the workspace suspended, or where there is a monthly limit that nobody has asked. Caps hold when
+    /// sender or the workspace suspended, where there is a monthly limit that nobody has asked, or where the server turns out to be
+    /// another one. Caps hold when
     /// `FrequencyCaps.lock` came before. Rows of another lease are not touched and not returned.
     /// - Parameters: campaign, lease token, ids, creation times, texts, parts, lease in seconds, whether they are counted
     ///   against the month.
@@ -123,6 +124,7 @@ enum LedgerSQL {
                              WHEN p.status = 'sending' THEN \(FrequencyCaps.reason) END) AS reason,
                    CASE WHEN (m.kind <> 'campaign' OR p.status = 'sending') AND o.status = 'active'
                          AND (SELECT w.suspended_at IS NULL FROM workspaces w WHERE w.id = current_workspace())
+                         AND (SELECT NOT sending_is_held())
                          AND (m.kind <> 'campaign' OR $8
                               OR (SELECT monthly_limit(x.channel) IS NULL FROM campaigns x
                                    WHERE x.workspace_id = current_workspace() AND x.id = $1))

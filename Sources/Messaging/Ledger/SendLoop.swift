@@ -169,7 +169,6 @@ final class SendLoop {
         return max(0, min(room, turns.share(of: lane, among: lanes), mostAtOnce - lane.gate.inFlight))
     }
 
-
     // MARK: Claim
 
     /// - Returns: how many messages it looked at; those that are not ready then wait for their hour, or were left out.

@@ -102,7 +102,7 @@ struct DueOccurrence: RowDecodable {
         try CampaignCopy.make(of: pattern, as: copy, named: name, by: createdBy, db)
         if let sendUntil { try db.run(DueOccurrenceSQL.setEnd, copy, sendUntil) }
         let campaign = try db.one(CampaignSQL.find, copy)
-        if let fault = try Readiness(campaign, db).faults.list.first {
+        if let fault = try Readiness(campaign, at: db.one(ScheduleSQL.now), db).faults.list.first {
             try db.run(CampaignSQL.delete, copy)
             return DueCampaign.reason(of: fault)
         }

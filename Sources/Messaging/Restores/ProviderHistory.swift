@@ -13,8 +13,8 @@ struct ProviderHistory {
     private static let mostPages = 10_000
 
     private let client: TwilioClient
-    private let http = HTTPClient()
-
+    /// A page of a thousand messages is more than an answer to a single one.
+    private let http = HTTPClient(limits: HTTPLimits(totalSeconds: 60, responseBytes: 16 << 20))
     private let pause: (UInt32) -> Void
 
     init(_ configuration: Configuration, pause: @escaping (UInt32) -> Void) {
@@ -36,7 +36,9 @@ struct ProviderHistory {
         let all =
             switch origin {
             case .number(let number): try messages(credentials, [("To", number)], since)
-            case .messagingService(let sid): try messages(credentials, [], since)?.filter { $0.messagingService == sid }
+            // Which service a text came in by need not be told: of two, the wrong one then honours a STOP as well.
+            case .messagingService(let sid):
+                try messages(credentials, [], since)?.filter { $0.messagingService == nil || $0.messagingService == sid }
             }
         return all?.filter { !$0.isOutbound }.sorted { $0.createdAt < $1.createdAt }
     }

@@ -10,6 +10,8 @@ internal import Vocabulary
 struct Reconciliation {
     /// `status_reason` of campaigns, and `skip_reason` of messages and occurrences.
     static let reason = "restored"
+    /// Clocks, and how long a request may take.
+    private static let marginSeconds = 3600.0
     /// Numbers that one transaction looks at.
     private static let batch = 2000
 
@@ -28,16 +30,21 @@ struct Reconciliation {
     func run() throws -> [(String, Int)] {
         guard try db.one(RestoreSQL.isHeld) else { return [("held", 0)] }
         var tally = Tally()
+        // Before anything is written down that was sent later.
+        let since = try db.one(RestoreSQL.begin) + -Self.marginSeconds
         try rescue(&tally)
         for workspace in try db.all(RestoreSQL.workspaces) {
             try stop(in: workspace, &tally)
             for sender in try inWorkspace(workspace, { db in try db.all(RestoreSQL.senders) }) {
-                try settle(sender, in: workspace, &tally)
+                try settle(sender, in: workspace, since: since, &tally)
             }
         }
         _ = try db.one(RestoreSQL.release)
+        guard try !db.one(RestoreSQL.isHeld) else { throw NotReleased() }
         return tally.counts
     }
+
+    struct NotReleased: Error, CustomStringConvertible { let description = "the server is in recovery, or is being restored again" }
 
     private func inWorkspace<T>(_ workspace: WorkspaceID, _ work: (Connection) throws -> T) throws -> T {
         try db.transaction { db in
@@ -79,11 +86,11 @@ struct Reconciliation {
 
     /// A sender's messages that wait: those that its provider has are moved on, those that may be among what it has are not sent.
     /// Of a sender that cannot be asked the campaigns wait for a person.
-    private func settle(_ sender: SenderRow, in workspace: WorkspaceID, _ tally: inout Tally) throws {
-        let outlook = try inWorkspace(workspace) { db in try db.one(RestoreSQL.outlook, sender.id) }
+    private func settle(_ sender: SenderRow, in workspace: WorkspaceID, since: Instant, _ tally: inout Tally) throws {
+        let hasWaiting = try inWorkspace(workspace) { db in try db.one(RestoreSQL.hasWaiting, sender.id) }
         guard case .twilio(let credentials, let origin)? = SenderRoute(sender, workspace, configuration.sealingKey),
-            let replies = try history.received(credentials, origin, since: outlook.since),
-            let shown = try outlook.hasWaiting ? history.sent(credentials, origin, since: outlook.since) : []
+            let replies = try history.received(credentials, origin, since: since),
+            let shown = try hasWaiting ? history.sent(credentials, origin, since: since) : []
         else {
             try inWorkspace(workspace) { db in
                 for campaign in try db.all(RestoreSQL.pause, sender.id) {
@@ -96,7 +103,7 @@ struct Reconciliation {
         try take(replies, to: sender.id, in: workspace, &tally)
         tally.senders += 1
         tally.shown += shown.count
-        let byNumber = Dictionary(grouping: shown, by: \.to)
+        let byNumber = Dictionary(grouping: shown) { bareNumber($0.to) }
         let numbers = byNumber.keys.sorted()
         for start in stride(from: 0, to: numbers.count, by: Self.batch) {
             let some = Array(numbers[start..<min(start + Self.batch, numbers.count)])

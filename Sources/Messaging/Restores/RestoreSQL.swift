@@ -5,6 +5,7 @@ enum RestoreSQL {
     static let isHeld = Statement<Bool>("SELECT sending_is_held()")
     static let hold = Statement<Bool>("SELECT hold_sending() IS NULL")
     static let release = Statement<Bool>("SELECT release_sending() IS NULL")
+    static let begin = Statement<Instant>("SELECT begin_reconciliation()")
     static let workspaces = Statement<WorkspaceID>("SELECT workspaces_to_reconcile()")
 
     // MARK: What would start by itself
@@ -40,17 +41,12 @@ enum RestoreSQL {
           FROM senders s WHERE s.workspace_id = current_workspace() ORDER BY s.id
         """)
 
-    /// Whether anything of a sender waits; and an instant before the restored one, an hour earlier for clocks: of what the database
-    /// knows, and nothing that goes on while sending is held.
-    static let outlook = Statement<SenderOutlook, SenderID>(
+    static let hasWaiting = Statement<Bool, SenderID>(
         """
-        SELECT count(*) FILTER (WHERE m.state = 'pending' AND m.sender_id = s.id AND m.kind = 'campaign') > 0 AS has_waiting,
-               greatest(s.created_at, max(m.started_at),
-                        min(m.created_at) FILTER (WHERE m.state = 'pending' AND m.sender_id = s.id AND m.kind = 'campaign'))
-                   - interval '1 hour' AS since
-          FROM senders s LEFT JOIN messages m ON m.workspace_id = current_workspace()
-         WHERE s.workspace_id = current_workspace() AND s.id = $1
-         GROUP BY s.created_at
+        SELECT EXISTS (SELECT FROM campaigns c
+                         JOIN messages m ON m.workspace_id = current_workspace() AND m.campaign_id = c.id AND m.kind = 'campaign'
+                                        AND m.state = 'pending'
+                        WHERE c.workspace_id = current_workspace() AND c.sender_id = $1)
         """)
 
     /// sending or paused → paused, for a person to decide: campaigns of a sender that have messages left.
@@ -134,15 +130,6 @@ struct WaitingMessage: RowDecodable {
     init(_ row: borrowing Row) throws(PostgresError) {
         campaign = try row["campaign_id"]
         message = try ClaimedMessage(row)
-    }
-}
-
-struct SenderOutlook: RowDecodable {
-    let hasWaiting: Bool
-    let since: Instant
-    init(_ row: borrowing Row) throws(PostgresError) {
-        hasWaiting = try row["has_waiting"]
-        since = try row["since"]
     }
 }
 

@@ -16,7 +16,7 @@ import Vocabulary
         .finished: [.sending], .cancelled: [],
     ]
     private static let messageArrows: [MessageState: Set<MessageState>] = [
-        .pending: [.claimed, .skipped],
+        .pending: [.claimed, .started, .skipped],
         .claimed: [.started, .pending, .skipped],
         .started: [.sent, .delivered, .undelivered, .failed, .unknown, .pending],
         .unknown: [.sent, .delivered, .undelivered, .failed],

@@ -24,9 +24,11 @@ private struct Restored {
     }
 }
 
-/// - Parameter messages: what the provider has: whom, and with which text, in pages of two; `nil`: it refuses to tell.
+/// - Parameters:
+///   - messages: what the provider has: whom, and with which text, in pages of two; `nil`: it refuses to tell.
+///   - hoursAgo: when it took the first of them; each further one as long before.
 private func withRestored(
-    contacts: Int = 4, has messages: [(to: Int, body: String)]? = [], reply: String? = nil,
+    contacts: Int = 4, has messages: [(to: Int, body: String)]? = [], hoursAgo: Double = 0.0003, reply: String? = nil,
     prepare: (Scene, Connection) throws -> Void = { _, _ in },
     _ body: (Restored) throws -> Void
 ) throws {
@@ -34,7 +36,7 @@ private func withRestored(
         [
             "sid": .string("SM" + String(repeating: "0", count: 30) + String(10 + index)), "body": .string(message.body),
             "to": .string("+1202" + String(5_550_000 + message.to)), "from": "+12025550100", "direction": "outbound-api",
-            "status": "delivered", "num_segments": "1", "date_created": .string(rfc2822(.now() + Double(-index))),
+            "status": "delivered", "num_segments": "1", "date_created": .string(rfc2822(.now() + Double(index + 1) * -3600 * hoursAgo)),
         ]
     }
     let server = try ScriptedServer { request, _ in
@@ -133,6 +135,52 @@ private func withRestored(
                 ))
             #expect(try restored.db.all(RollupSQL.differences, restored.scene.workspace, restored.scene.campaign).isEmpty)
             #expect(try restored.reasons() == [] && restored.work() == 1)
+        }
+    }
+
+    /// What it writes down itself is newer than the instant to which the server was restored.
+    @Test func `however often it is begun anew, it asks for all that was sent since the restored instant`() throws {
+        try withRestored(
+            has: [(1, "Hi P1"), (2, "Hi P2")], hoursAgo: 2,
+            prepare: { scene, db in
+                try scene.freeze(db)
+                try db.execute(
+                    """
+                    UPDATE messages SET state = 'started', body = 'Hi P4', parts = 1, attempt = 1, started_at = now() - interval '5 hours',
+                           lease_token = uuid_v7(), lease_until = now() WHERE to_address LIKE '%4';
+                    """)
+            }
+        ) { restored in
+            try restored.move()
+            let since = try restored.worker.one(RestoreSQL.begin)
+            // It has moved on what it found first, and died.
+            try restored.db.execute("UPDATE messages SET started_at = now(), attempt = 1 WHERE to_address LIKE '%3'")
+            #expect(try restored.worker.one(RestoreSQL.begin) == since)
+            let counts = try restored.run()
+            #expect(counts["messages_shown"] == 2 && counts["found"] == 2, "\(counts)")
+            #expect(try restored.scene.states(restored.db) == ["sent": 2, "unknown": 1, "pending": 1])
+            #expect(try restored.db.value("SELECT restored_from IS NULL FROM known_server"))
+        }
+    }
+
+    @Test func `while sending is held nothing that was in hand starts`() throws {
+        try withRestored(prepare: { scene, db in try scene.freeze(db) }) { restored in
+            try restored.worker.inWorkspace(restored.scene.workspace) { worker in
+                let lease = UUID.v7()
+                let claimed = try restored.scene.claim(worker, lease: lease)
+                try restored.move()
+                #expect(try restored.scene.start(worker, claimed, lease: lease).map(\.state) == Array(repeating: "pending", count: 4))
+            }
+            #expect(try restored.scene.states(restored.db) == ["pending": 4])
+        }
+    }
+
+    @Test func `a database that does not know where it was is held until it is released`() throws {
+        try withRestored(prepare: { scene, db in try scene.freeze(db) }) { restored in
+            try restored.db.execute("DELETE FROM known_server")
+            #expect(try restored.isHeld())
+            #expect(try restored.run()["senders_asked"] == 1)
+            #expect(try !restored.isHeld())
         }
     }
 
