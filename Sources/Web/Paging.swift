@@ -8,6 +8,12 @@ public import Vocabulary
 public struct PageRow: RowDecodable {
     public let item: JSONText
     public let key: [String]
+
+    public init(item: JSONText, key: [String]) {
+        self.item = item
+        self.key = key
+    }
+
     public init(_ row: borrowing Row) throws(PostgresError) {
         item = try row[index: 0]
         var key: [String] = []

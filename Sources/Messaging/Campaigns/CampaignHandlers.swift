@@ -81,18 +81,20 @@ func listCampaignMessages(_ call: Call) throws -> Response {
     return try call.read { db in
         _ = try db.one(CampaignSQL.find, id)
         guard let state = call.query("state") else {
-            return call.page(try db.all(MessageSQL.page, id, after, paging.fetchLimit), paging)
+            return call.page(try explained(db.all(MessageSQL.page, id, after, paging.fetchLimit)), paging)
         }
-        return call.page(try db.all(MessageSQL.pageInState, id, after, paging.fetchLimit, state), paging)
+        return call.page(try explained(db.all(MessageSQL.pageInState, id, after, paging.fetchLimit, state)), paging)
     }
 }
 
 func listMessages(_ call: Call) throws -> Response {
     let paging = try call.paging()
     let last = try paging.after(0, from: MessageID(UUID(high: .max, low: .max)))
-    guard let text = call.query("contact_id") else { return try call.page(MessageSQL.newest, paging, last, paging.fetchLimit) }
+    guard let text = call.query("contact_id") else {
+        return try call.read { db in call.page(try explained(db.all(MessageSQL.newest, last, paging.fetchLimit)), paging) }
+    }
     guard let contact = ContactID(text) else { throw Problem.invalid("/contact_id", "bad_format", "Expected a UUID.") }
-    return try call.page(MessageSQL.newestOfContact, paging, last, paging.fetchLimit, contact)
+    return try call.read { db in call.page(try explained(db.all(MessageSQL.newestOfContact, last, paging.fetchLimit, contact)), paging) }
 }
 
 func readMessage(_ call: Call) throws -> Response {
@@ -101,8 +103,14 @@ func readMessage(_ call: Call) throws -> Response {
 }
 
 /// A message as `MessageSQL.read` gives it, explained.
-func messageResponse(_ text: JSONText) throws -> Response {
+func messageResponse(_ text: JSONText) throws -> Response { .json(try explained(text)) }
+
+private func explained(_ text: JSONText) throws -> JSONValue {
     var message = try JSONValue(parsing: text.bytes, limits: .trusted).object ?? [:]
     message["explanation"] = .string(MessageWords.explanation(of: .object(message)))
-    return .json(.object(message))
+    return .object(message)
+}
+
+private func explained(_ rows: [PageRow]) throws -> [PageRow] {
+    try rows.map { PageRow(item: JSONText(try explained($0.item)), key: $0.key) }
 }

@@ -11,7 +11,11 @@ enum MessageSQL {
             'sid', m.sid, 'provider_status', m.provider_status, 'error_code', m.error_code,
             'unknown_reason', m.unknown_reason, 'created_at', rfc3339(m.created_at), 'started_at', rfc3339(m.started_at),
             'sent_at', rfc3339(m.sent_at), 'settled_at', rfc3339(m.settled_at),
-            'due_at', CASE WHEN m.state = 'pending' AND isfinite(m.due_at) AND NOT \(Remainder.waits("m")) THEN rfc3339(m.due_at) END
+            'due_at', CASE WHEN m.state = 'pending' AND isfinite(m.due_at) AND NOT \(Remainder.waits("m")) THEN rfc3339(m.due_at) END,
+            'waits_for_winner', m.state = 'pending' AND \(Remainder.waits("m")),
+            'retried_by_hand', m.state = 'pending' AND m.attempt > 0 AND EXISTS (
+                SELECT FROM former_attempts f
+                 WHERE f.workspace_id = current_workspace() AND f.message_id = m.id AND f.attempt = m.attempt)
         """
     static let item = "json_build_object(\(members))::text AS item"
 
@@ -62,7 +66,6 @@ enum MessageSQL {
                        SELECT v.name FROM campaign_variants v
                         WHERE v.workspace_id = current_workspace() AND v.campaign_id = m.campaign_id
                           AND v.place = variant_of(m.campaign_id, m.contact_id)) END,
-                   'waits_for_winner', m.state = 'pending' AND \(Remainder.waits("m")),
                    'subject', (SELECT e.subject FROM email_contents e
                                 WHERE e.workspace_id = current_workspace() AND e.message_id = m.id AND e.created_at = m.created_at),
                    'receipts', (

@@ -7,8 +7,7 @@ enum MessageWords {
     static func explanation(of message: JSONValue) -> String {
         let attempt = message["attempt"]?.integer ?? 0
         return switch message["state"]?.string ?? "" {
-        case "pending" where message["former_attempts"]?.array?.last?["attempt"]?.integer == attempt && attempt > 0:
-            "Somebody had it tried again; it waits for its turn."
+        case "pending" where message["retried_by_hand"] == true: "Somebody had it tried again; it waits for its turn."
         case "pending" where attempt > 0: "It was not taken by the provider and will be tried again."
         case "pending" where isLater(message["due_at"]): "It waits for an hour at which it may be sent where the recipient is (`due_at`)."
         case "pending" where message["waits_for_winner"] == true: "It waits until the winner of the campaign's experiment is known."

@@ -40,7 +40,7 @@ func preflightCampaign(_ call: Call) throws -> Response {
                     readiness.templates, rewriter, id, segment, campaign.channel, recipients: recipients, db)
                 for (name, value) in texts.report(rate: readiness.sender?.rate, recipients: recipients) { report[name] = value }
                 texts.warn(&warnings)
-                let cost = try texts.costs.cost(campaign.channel, scale: texts.scale(recipients), db)
+                let cost = try texts.costs.cost(.sms, scale: texts.scale(recipients), db)
                 report["cost"] = cost?.json ?? .null
                 report["budget"] = try Budget.report(id, cost, &warnings, db)
                 report["monthly_limit"] = try MonthlyLimit.report(
@@ -50,6 +50,9 @@ func preflightCampaign(_ call: Call) throws -> Response {
                 let mails = try MailSurvey(readiness.emails, id, segment, recipients: recipients, db)
                 for (name, value) in mails.report(rate: readiness.sender?.rate, recipients: recipients) { report[name] = value }
                 mails.warn(&warnings)
+                let cost = try mails.costs.cost(.email, scale: mails.scale(recipients), db)
+                report["cost"] = cost?.json ?? .null
+                report["budget"] = try Budget.report(id, cost, &warnings, db)
                 report["monthly_limit"] = try MonthlyLimit.report(.email, parts: recipients, recipients: recipients, &warnings, db)
             }
         }

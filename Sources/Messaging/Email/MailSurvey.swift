@@ -8,6 +8,8 @@ struct MailSurvey {
     private static let exactBelow = 10_000
     private static let shown = 3
 
+    /// A mail costs alike wherever it goes, and is one part.
+    private(set) var costs = CostSurvey()
     private var rendered = 0
     private var empty = 0
     private var tooLong = 0
@@ -38,6 +40,7 @@ struct MailSurvey {
         case "template_failed": failed += 1
         case .some: tooLong += 1
         case nil:
+            costs.add(nil, parts: 1)
             largest = max(largest, mail.text.utf8.count + (mail.html?.utf8.count ?? 0))
             if sample.count < Self.shown {
                 sample.append([
@@ -47,6 +50,9 @@ struct MailSurvey {
             }
         }
     }
+
+    /// How many recipients each mail that was written stands for.
+    func scale(_ recipients: Int) -> Double { isExact || rendered == 0 ? 1 : Double(recipients) / Double(rendered) }
 
     /// - Parameter rate: of the sender, in messages per second; without one there is no time to tell.
     func report(rate: Double?, recipients: Int) -> JSONObject {

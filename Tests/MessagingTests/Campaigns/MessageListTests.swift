@@ -39,8 +39,12 @@ import Vocabulary
         try withMessagingSite(contacts: 2, consenting: 1) { site throws in
             try site.scene.freeze(site.owner)
             func words(_ contact: ContactID) throws -> String {
-                let id = try site.get("/api/messages?contact_id=\(contact)").json["items"]?.array?.first?["id"]?.string ?? ""
-                return try site.get("/api/messages/\(id)").json["explanation"]?.string ?? ""
+                let listed = try site.get("/api/messages?contact_id=\(contact)").json["items"]?.array?.first
+                let one = try site.get("/api/messages/\(listed?["id"]?.string ?? "")").json
+                #expect(listed?["explanation"] == one["explanation"])
+                let ofCampaign = try site.get(site.campaign + "/messages").json["items"]?.array ?? []
+                #expect(ofCampaign.contains { $0["id"] == one["id"] && $0["explanation"] == one["explanation"] })
+                return one["explanation"]?.string ?? ""
             }
             #expect(try words(site.scene.contacts[0]) == "It waits for its turn.")
             #expect(try words(site.scene.contacts[1]) == "It was not sent: the contact has not agreed to messages on this channel.")

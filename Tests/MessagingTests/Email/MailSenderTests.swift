@@ -94,6 +94,28 @@ import Vocabulary
         }
     }
 
+    @Test func `preflight tells what mail costs, and whether a budget pays it`() throws {
+        try withMessagingSite(contacts: 5) { site throws in
+            try site.scene.becomeMail(site.owner)
+            func report() throws -> JSONValue { try site.post(site.campaign + "/preflight").json }
+            #expect(try report()["cost"] == .null)
+            try site.owner.execute(
+                """
+                UPDATE workspaces SET settings = settings
+                    || '{"prices": {"currency": "USD", "items": [{"channel": "email", "amount_micros": 1000}, {"channel": "sms", "amount_micros": 9}]}}';
+                INSERT INTO campaign_budgets (workspace_id, campaign_id, amount, currency, budget_micros)
+                SELECT workspace_id, id, 1, 'USD', 5000 FROM campaigns
+                """)
+            let told = try report()
+            let line = told["cost"]?["by_country"]?.array?.first
+            #expect(told["cost"]?["amount_micros"] == 5000 && told["cost"]?["unpriced"] == 0, "\(told.text)")
+            #expect(line?["country"] == .null && line?["messages"] == 5 && line?["parts"] == 5)
+            #expect(told["budget"]?["suffices"] == true)
+            try site.owner.execute("UPDATE campaign_budgets SET budget_micros = 4999")
+            #expect(try report()["budget"]?["suffices"] == false)
+        }
+    }
+
     @Test func `a draft of mail is kept part by part, and told what it lacks`() throws {
         try withMessagingSite { site throws in
             let made = try site.post(
