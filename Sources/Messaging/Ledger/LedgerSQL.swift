@@ -94,9 +94,9 @@ enum LedgerSQL {
 
     /// claimed → started, committed before the request leaves. The last look at consent, suppression, campaign, sender
     /// and workspace: claimed → skipped for who has said no, claimed → pending where the campaign was paused or the
-    /// sender or the workspace suspended, where there is a monthly limit that nobody has asked, or where the server turns out to be
-    /// another one. Caps hold when
-    /// `FrequencyCaps.lock` came before. Rows of another lease are not touched and not returned.
+    /// sender or the workspace suspended, where there is a monthly limit that nobody has asked, or where the server turns
+    /// out to be another one. Caps hold when `FrequencyCaps.lock` came before. Rows of another lease are not touched and not
+    /// returned.
     /// - Parameters: campaign, lease token, ids, creation times, texts, parts, lease in seconds, whether they are counted
     ///   against the month.
     static let start = Start(starting("m.state = 'claimed' AND m.lease_token = $2"))

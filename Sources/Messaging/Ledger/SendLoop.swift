@@ -93,12 +93,15 @@ final class SendLoop {
 
     /// Whether a campaign waits a moment until many of its messages may start together.
     private func gathers(_ lane: Lane) -> Bool {
+        let now = Instant.steady()
         let couldStart = min(most(of: lane, in: .max) + lane.gate.inFlight, Int(lane.gate.rate / 20))
-        guard lane.isUnhindered, room < Self.leastAtOnce, couldStart >= Self.leastAtOnce else {
+        // Who has nothing to look for, or may not now, waits for no room.
+        guard lane.isUnhindered, lane.ready.isEmpty, now >= lane.nextClaim, now >= lane.gate.notBefore, room < Self.leastAtOnce,
+            couldStart >= Self.leastAtOnce
+        else {
             lane.gathersUntil = nil
             return false
         }
-        let now = Instant.steady()
         if lane.gathersUntil == nil { lane.gathersUntil = now + Self.gatherSeconds }
         return lane.gathersUntil.map { now < $0 } ?? false
     }

@@ -119,15 +119,14 @@ struct DueOccurrence: RowDecodable {
 
     private static func tell(_ id: RecurringCampaignID, _ reason: String, _ count: Int, _ db: Connection) throws {
         Log.warning("occurrence skipped", [("recurring_campaign", .string(id.description)), ("reason", .string(reason))])
-        let words =
-            reason == Reconciliation.reason
-            ? "\(count) occurrences of a recurring campaign were skipped: they were due while the server was restored to an earlier time."
-            : reason != "missed_its_time"
-                ? "An occurrence of a recurring campaign was skipped: \(reason)."
-                : count == 1
-                    ? "An occurrence of a recurring campaign was skipped: it would have been more than 6 hours late."
-                    : "\(count) occurrences of a recurring campaign were skipped: they would have been more than 6 hours late."
-        _ = try db.one(DueOccurrenceSQL.tell, id, reason, count, words)
+        let whose = count == 1 ? "An occurrence of a recurring campaign was" : "\(count) occurrences of a recurring campaign were"
+        let why =
+            switch reason {
+            case Reconciliation.reason: "due while the server was restored to an earlier time"
+            case "missed_its_time": "more than 6 hours late"
+            default: reason
+            }
+        _ = try db.one(DueOccurrenceSQL.tell, id, reason, count, "\(whose) skipped: \(why).")
     }
 }
 

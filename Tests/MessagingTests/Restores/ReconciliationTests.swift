@@ -163,6 +163,14 @@ private func withRestored(
         }
     }
 
+    @Test func `where nothing was ever started, it asks for all since the first audience was frozen`() throws {
+        try withRestored(prepare: { scene, db in try scene.freeze(db) }) { restored in
+            try restored.db.execute("UPDATE known_server SET known_since = now() + interval '1 day', timeline = '0000000F'")
+            let since = try restored.worker.one(RestoreSQL.begin)
+            #expect(try restored.db.value("SELECT min(created_at) FROM messages", as: Vocabulary.Instant.self) == since)
+        }
+    }
+
     @Test func `while sending is held nothing that was in hand starts`() throws {
         try withRestored(prepare: { scene, db in try scene.freeze(db) }) { restored in
             try restored.worker.inWorkspace(restored.scene.workspace) { worker in
