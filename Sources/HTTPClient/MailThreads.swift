@@ -23,14 +23,14 @@ final class MailThreads: Sendable {
     private let state = Mutex(State())
     private let limits: HTTPLimits
     /// Counts what is in the queue.
-    private let work: Semaphore
+    private let work: CountingSemaphore
     /// Called from a thread when an outcome is there. Empty once nobody listens.
     private let wake: Mutex<(@Sendable () -> Void)?>
 
     init(_ limits: HTTPLimits, wake: @escaping @Sendable () -> Void) {
         self.limits = limits
         self.wake = Mutex(wake)
-        work = Semaphore()
+        work = CountingSemaphore()
     }
 
     var inFlight: Int { state.withLock { $0.inFlight } }
@@ -82,15 +82,4 @@ final class MailThreads: Sendable {
             wake.withLock { $0?() }
         }
     }
-}
-
-private final class Semaphore: @unchecked Sendable {
-    private let semaphore = UnsafeMutablePointer<sem_t>.allocate(capacity: 1)
-    init() { sem_init(semaphore, 0, 0) }
-    deinit {
-        sem_destroy(semaphore)
-        semaphore.deallocate()
-    }
-    func post() { sem_post(semaphore) }
-    func wait() { while sem_wait(semaphore) != 0 {} }
 }

@@ -7,7 +7,12 @@ internal import Vocabulary
 /// Merges what providers told us into the ledger, workspace by workspace, in batches.
 public let deliveryLoops: [WorkerLoop] = [
     WorkerLoop("receipts") { context in
+        var plannedAt = Instant.steady()
         return {
+            if Instant.steady().seconds(since: plannedAt) > Settling.plansLastSeconds {
+                try context.db.execute("DISCARD PLANS")
+                plannedAt = .steady()
+            }
             var isBusy = false
             for workspace in try context.db.all(DeliverySQL.workspacesDue) where !context.isStopping {
                 if try Settling.round(workspace, context.db) == Settling.batch { isBusy = true }
@@ -20,6 +25,9 @@ public let deliveryLoops: [WorkerLoop] = [
 enum Settling {
     /// Large enough to be cheap, small enough that nobody waits long for the messages in it.
     static let batch = 300
+
+    /// How long a plan is used again: one that was made while a table was empty would read all of it when it has filled.
+    static let plansLastSeconds = 5.0
 
     /// One batch of a workspace. A receipt that the database refuses is set aside, so that neither the others nor other
     /// workspaces wait behind it.
@@ -44,7 +52,7 @@ enum Settling {
     }
 
     private static func settle(_ workspace: WorkspaceID, _ most: Int, _ db: Connection) throws -> Int {
-        try db.inWorkspace(workspace) { db in
+        try db.inWorkspace(workspace, beginning: DeliverySQL.beginSettling) { db in
             let settled = try db.all(DeliverySQL.settle, most)
             for case let failure? in settled.map(\.failure) { try Consequences.draw(from: failure, db) }
             crashPoint("before_receipts_commit")

@@ -12,10 +12,26 @@ enum DeliverySQL {
         SELECT set_workspace($1) IS NULL
         """)
 
+    /// The same for statements whose plan never depends on their parameters: planning them anew each time, as PostgreSQL would where
+    /// a guess makes that look cheaper, costs more than running them.
+    static let setWorkspaceAndPlanOnce = Statement<Bool, WorkspaceID>(
+        """
+        SELECT set_workspace($1) IS NULL AND set_config('plan_cache_mode', 'force_generic_plan', true) IS NOT NULL
+        """)
+
     static let insertReceipt = Statement<Int, SenderID, MessageID?, Int?, String, String, Int?, String>(
         """
         INSERT INTO receipts (workspace_id, sender_id, message_id, attempt, sid, status, error_code, body)
         VALUES (current_workspace(), $1, $2, $3, $4, $5, $6, $7)
+        """)
+
+    /// The same for several, in the order in which they came: of two final statuses of a message the first counts.
+    static let insertReceipts = Statement<Int, [SenderID], [MessageID?], [Int?], [String], [String], [Int?], [String]>(
+        """
+        INSERT INTO receipts (workspace_id, sender_id, message_id, attempt, sid, status, error_code, body, received_at)
+        SELECT current_workspace(), r.sender, r.message, r.attempt, r.sid, r.status, r.code, r.body, now() + (r.place - 1) * interval '1 microsecond'
+          FROM unnest($1::uuid[], $2::uuid[], $3::int[], $4::text[], $5::text[], $6::int[], $7::text[])
+               WITH ORDINALITY AS r (sender, message, attempt, sid, status, code, body, place)
         """)
 
     static let receiveInbound = Statement<String, SenderID, String, String, String, String, String, Bool>(
@@ -28,10 +44,20 @@ enum DeliverySQL {
         SELECT workspaces_with_due_receipts()
         """)
 
+    /// Sets the workspace before a batch is settled, and has its statement planned once in a while instead of each time, which takes
+    /// longer than a batch: see `Settling.plansLastSeconds`. As `LedgerSQL.beginByKey`, but for joins by hashes, which a list of ids
+    /// keeps small here.
+    static let beginSettling = Statement<String?, WorkspaceID>(
+        """
+        SELECT set_workspace($1)::text, set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_seqscan', 'off', true),
+               set_config('enable_mergejoin', 'off', true), set_config('idle_in_transaction_session_timeout', '10s', true)
+        """)
+
     /// Merges the oldest due receipts, at most `$1`, into the ledger, and says of each what it came to. new, parked →
     /// applied | ignored; one whose message is not known yet, or is in other hands, waits: → parked.
     ///
-    /// What is told of an attempt that was followed by another says nothing of the message any more.
+    /// What is told of an attempt that was followed by another says nothing of the message any more. A message is committed before
+    /// the provider hears of it, so one that is told of by our id and is not there is hardly worth asking for again.
     /// Looking up a message by id asks each partition; `LIMIT 1` keeps the planner from reading one of them whole.
     /// The list of ids keeps it from reading all receipts of the workspace for each of these, as it would with a plan that was made
     /// when there were few.
@@ -71,7 +97,10 @@ enum DeliverySQL {
                    outcome = j.verdict,
                    due_at = CASE WHEN j.verdict = 'busy' THEN now() + interval '100 milliseconds'
                                  WHEN j.verdict IN ('no_message', 'not_started') AND r.received_at > now() - interval '72 hours'
-                                 THEN now() + least(interval '1 hour', greatest(interval '1 second', (now() - r.received_at) / 2)) END
+                                 THEN now() + least(interval '1 hour', greatest(
+                                     CASE WHEN j.verdict = 'no_message' AND r.message_id IS NOT NULL THEN interval '1 minute'
+                                          ELSE interval '1 second' END,
+                                     (now() - r.received_at) / 2)) END
               FROM judged j
              WHERE r.workspace_id = current_workspace() AND r.id = ANY (ARRAY(SELECT k.id FROM judged k))
                AND r.id = j.id AND r.received_at = j.received_at)

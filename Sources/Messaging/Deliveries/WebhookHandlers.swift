@@ -6,15 +6,37 @@ internal import Web
 /// Callbacks are small forms; 64 KiB is many times the largest.
 private let bodyLimit = 65_536
 
+/// Callbacks that come at the same time share a transaction: each by itself costs PostgreSQL more than all that we do with it.
+let statusReceipts = GroupCommit<WorkspaceID, StatusReceipt>(most: 64)
+
+/// What a callback says of a message.
+struct StatusReceipt: Sendable {
+    let sender: SenderID
+    let message: MessageID?
+    let attempt: Int?
+    let sid: String
+    let status: String
+    let errorCode: Int?
+    let body: String
+}
+
 func receiveStatus(_ call: Call) throws -> Response {
     let (sender, workspace, form) = try verified(call)
     guard let sid = form["MessageSid"] ?? form["SmsSid"], let status = form["MessageStatus"] ?? form["SmsStatus"],
         sid.utf8.count <= 64, status.utf8.count <= 32
     else { throw Problem.badRequest("bad_callback", "MessageSid and MessageStatus are missing.") }
     // Duplicates are stored too: merging by rank makes them harmless, and looking for them would cost more.
-    _ = try call.db.pair(
-        DeliverySQL.setWorkspace, (workspace), DeliverySQL.insertReceipt,
-        (sender, form.messageID, form.attempt, sid, status, form["ErrorCode"].flatMap { Int32($0) }.map { Int($0) }, form.body))
+    let receipt = StatusReceipt(
+        sender: sender, message: form.messageID, attempt: form.attempt, sid: sid, status: status,
+        errorCode: form["ErrorCode"].flatMap { Int32($0) }.map { Int($0) }, body: form.body)
+    try statusReceipts.store(receipt, of: workspace) { receipts in
+        _ = try call.db.pair(
+            DeliverySQL.setWorkspaceAndPlanOnce, (workspace), DeliverySQL.insertReceipts,
+            (
+                receipts.map(\.sender), receipts.map(\.message), receipts.map(\.attempt), receipts.map(\.sid), receipts.map(\.status),
+                receipts.map(\.errorCode), receipts.map(\.body)
+            ))
+    }
     crashPoint("after_receipt")
     return .noContent
 }

@@ -45,6 +45,19 @@ import Vocabulary
         }
     }
 
+    @Test func `a status of a message that is not here is not asked for all the time`() throws {
+        try withOwnDatabase { database in
+            let owner = try database.connect()
+            let scene = try Scene(owner, contacts: 1)
+            try insert([(MessageID.new(), "delivered")], scene, database)
+            try settleAll(scene, database)
+            #expect(try receipts(owner) == ["parked no_message"])
+            #expect(
+                try owner.value(
+                    "SELECT due_at BETWEEN now() + interval '55 s' AND now() + interval '60 s' FROM receipts", as: Bool.self))
+        }
+    }
+
     @Test func `a status without our id waits until its sid is known`() throws {
         try withOwnDatabase { database in
             let owner = try database.connect()

@@ -1,5 +1,7 @@
+import Glibc
 import JSON
 import PostgreSQL
+import Synchronization
 import TestSupport
 import Testing
 import Vocabulary
@@ -26,6 +28,42 @@ import Vocabulary
             #expect(stored["error_code"]?.integer == 30003)
             #expect(stored["state"]?.string == "new")
             #expect(stored["body"]?.string == String(decoding: formEncoded(status.map { ($0.name, $0.value) }), as: UTF8.self))
+        }
+    }
+
+    @Test func `callbacks that come while one is being stored share a transaction, in their order`() throws {
+        try withWebhooks { site in
+            // Only a superuser sees what others wait for.
+            let (workspace, watching) = (site.scene.workspace, try site.database.connect(as: .superuser))
+            let answers = Mutex<[Int]>([])
+            func callBack(_ sid: String) {
+                nonisolated(unsafe) let site = site
+                startThread {
+                    let answer = try? site.post(site.path("status"), [("MessageSid", sid), ("MessageStatus", "sent")])
+                    answers.withLock { $0.append(answer?.status ?? 0) }
+                }
+            }
+            try site.owner.transaction { db in
+                try db.execute("LOCK TABLE receipts IN EXCLUSIVE MODE")
+                callBack("SM1")
+                try waitUntil("the first waits for the lock") {
+                    try watching.value(
+                        """
+                        SELECT count(*) FROM pg_stat_activity
+                         WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%INSERT INTO receipts%'
+                        """) == 1
+                }
+                for index in 2...4 {
+                    callBack("SM\(index)")
+                    try waitUntil("SM\(index) waits") { statusReceipts.waiting(workspace) == index - 1 }
+                }
+                // Nobody is told that it is stored before it is.
+                #expect(answers.withLock { $0 } == [])
+            }
+            try waitUntil("all are answered") { answers.withLock { $0.count } == 4 }
+            #expect(answers.withLock { $0 } == [204, 204, 204, 204])
+            #expect(try site.owner.value("SELECT string_agg(sid, ' ' ORDER BY received_at) FROM receipts") == "SM1 SM2 SM3 SM4")
+            #expect(try site.owner.value("SELECT count(DISTINCT xmin::text) FROM receipts") == 2)
         }
     }
 
