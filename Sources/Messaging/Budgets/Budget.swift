@@ -38,18 +38,25 @@ enum Budget {
     }
 
     /// - Parameter cost: as far as it is known; `nil` without prices.
-    /// - Returns: null without a budget.
-    static func report(_ id: CampaignID, _ cost: Cost?, _ warnings: inout Faults, _ db: Connection) throws -> JSONValue {
+    /// - Returns: null without a budget. How many it would not reach follows from the average of what they cost; who that is, only
+    ///   sending decides.
+    static func report(
+        _ id: CampaignID, _ cost: Cost?, recipients: Int, _ warnings: inout Faults, _ db: Connection
+    ) throws -> JSONValue {
         guard let budget = try db.first(BudgetSQL.find, id) else { return .null }
         let left = budget.micros - budget.spent
         let isKnown = cost?.currency == budget.currency && cost?.unpriced == 0
         let suffices = isKnown && cost!.micros <= left
+        var over = 0
         if isKnown, !suffices {
-            warnings.add("/budget", "over_budget", "The budget does not suffice for all; the campaign will pause when it is spent.")
+            over = recipients - Int(Double(recipients) * Double(max(0, left)) / Double(cost!.micros))
+            warnings.add(
+                "/budget", "over_budget",
+                "The budget does not suffice for about \(over) of them; the campaign will pause when it is spent.")
         }
         return [
             "left": Money(amount: left / Money.micros(perMinorUnitOf: budget.currency), currency: budget.currency).json,
-            "suffices": isKnown ? .bool(suffices) : .null,
+            "suffices": isKnown ? .bool(suffices) : .null, "over_budget": isKnown ? JSONValue(over) : .null,
         ]
     }
 

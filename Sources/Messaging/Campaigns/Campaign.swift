@@ -151,15 +151,18 @@ struct CampaignChange: BodyDecodable {
 struct CampaignTest: BodyDecodable {
     let to: String
     let contact: ContactID?
+    let variant: String?
 
     static let schema = Schema.object([
         .required("to", .string(min: 3, max: 254), "Where to, a number or an e-mail address; a suppressed one gets nothing"),
         .optional("contact_id", .string(format: "uuid"), "Whose data fills the variables; without it, those of nobody"),
+        .optional("variant", .string(min: 1, max: 100), "Which variant of the experiment; without it, the campaign's own text"),
     ])
 
     init(_ body: JSONObject) throws {
         to = body.string("to")
         contact = body.optionalID("contact_id", as: ContactID.self)
+        variant = body.optionalString("variant").map { normalized($0) }
     }
 
     /// Where it goes, as addresses are stored.

@@ -86,24 +86,28 @@ func testCampaign(_ call: Call) throws -> Response {
     return try call.transaction { db in
         let campaign = try db.one(CampaignSQL.find, id)
         var faults = Faults()
-        if campaign.body.isEmpty { faults.add("/body", "required", "The campaign has no text yet.") }
+        let variant = try test.variant.flatMap { try db.first(ExperimentSQL.variant, id, $0) }
+        if test.variant != nil, variant == nil { faults.add("/variant", "not_found", "The campaign has no variant of this name.") }
+        let body = variant?.parts.body ?? campaign.body
+        if body.isEmpty { faults.add("/body", "required", "The campaign has no text yet.") }
         let sender = try campaign.sender.flatMap { try db.first(SenderSQL.forSending, $0) }
         if sender == nil { faults.add("/sender_id", "required", "The campaign has no sender yet.") }
         if let sender, sender.channel != campaign.channel {
             faults.add("/sender_id", "wrong_channel", "The sender is not one of this channel.")
         }
-        let parts = try campaign.channel == .email ? db.one(EmailSQL.parts, id) : nil
-        if let parts, parts.subject == nil { faults.add("/subject", "required", "The campaign has no subject yet.") }
+        let mail = try campaign.channel == .email ? variant?.parts ?? db.one(EmailSQL.parts, id) : nil
+        if let mail, mail.subject == nil { faults.add("/subject", "required", "The campaign has no subject yet.") }
         let to = test.address(on: campaign.channel, &faults)
         try faults.check()
         let contact = try test.contact.map { try db.one(TemplateSQL.contact, $0) } ?? [:]
-        let text =
-            try parts.map { try EmailTemplate($0).render(contact, unsubscribeURL: "") }?.text ?? TextTemplate(campaign.body).render(contact)
+        let text = try mail.map { try EmailTemplate($0).render(contact, unsubscribeURL: "") }?.text ?? TextTemplate(body).render(contact)
         guard !text.isEmpty else { throw Problem.invalid("/body", "empty_text", "Nothing is left of the text for this contact.") }
         let message = MessageID.new()
         let row = try db.one(
             CampaignSQL.insertTest, message, id, test.contact, campaign.sender!, campaign.channel, to, text,
             campaign.channel == .sms ? MessageSize(text).parts : 1)
+        // Mail is written when it is sent.
+        if mail != nil, let variant { try db.run(ExperimentSQL.testVariant, message, id, variant.place) }
         try call.audit("campaign.tested", "campaign", id.uuid, in: db)
         return .json(row.item, status: 202).with("Location", "/api/messages/\(message)")
     }

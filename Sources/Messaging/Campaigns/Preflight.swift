@@ -42,7 +42,7 @@ func preflightCampaign(_ call: Call) throws -> Response {
                 texts.warn(&warnings)
                 let cost = try texts.costs.cost(.sms, scale: texts.scale(recipients), db)
                 report["cost"] = cost?.json ?? .null
-                report["budget"] = try Budget.report(id, cost, &warnings, db)
+                report["budget"] = try Budget.report(id, cost, recipients: recipients, &warnings, db)
                 report["monthly_limit"] = try MonthlyLimit.report(
                     .sms, parts: texts.total(recipients), recipients: recipients, &warnings, db)
             }
@@ -52,7 +52,7 @@ func preflightCampaign(_ call: Call) throws -> Response {
                 mails.warn(&warnings)
                 let cost = try mails.costs.cost(.email, scale: mails.scale(recipients), db)
                 report["cost"] = cost?.json ?? .null
-                report["budget"] = try Budget.report(id, cost, &warnings, db)
+                report["budget"] = try Budget.report(id, cost, recipients: recipients, &warnings, db)
                 report["monthly_limit"] = try MonthlyLimit.report(.email, parts: recipients, recipients: recipients, &warnings, db)
             }
         }

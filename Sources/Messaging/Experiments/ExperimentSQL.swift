@@ -93,15 +93,30 @@ enum ExperimentSQL {
     // MARK: Sending
 
     /// What each variant is made of, in their order: its own texts, and the campaign's where it has none.
-    static let texts = Statement<EmailParts, CampaignID>(
-        """
-        SELECT coalesce(v.subject, c.subject) AS subject, coalesce(v.body, c.body) AS body, coalesce(v.html, c.html) AS html,
+    static let texts = Statement<EmailParts, CampaignID>("SELECT \(parts) ORDER BY v.place")
+
+    /// The same for one of them, by its name.
+    static let variant = Statement<VariantText, CampaignID, String>("SELECT v.place, \(parts) AND v.name = $2")
+
+    private static let parts = """
+        coalesce(v.subject, c.subject) AS subject, coalesce(v.body, c.body) AS body, coalesce(v.html, c.html) AS html,
                coalesce(v.preheader, c.preheader) AS preheader, w.settings ->> 'postal_address' AS postal_address
           FROM campaign_variants v
           JOIN campaigns c ON c.workspace_id = current_workspace() AND c.id = v.campaign_id
           JOIN workspaces w ON w.id = current_workspace()
          WHERE v.workspace_id = current_workspace() AND v.campaign_id = $1
-         ORDER BY v.place
+        """
+
+    /// Which variant a test shows.
+    static let testVariant = Statement<Int, MessageID, CampaignID, Int>(
+        """
+        INSERT INTO test_variants (workspace_id, message_id, campaign_id, place) VALUES (current_workspace(), $1, $2, $3)
+        """)
+
+    /// Of these tests, those that show a variant.
+    static let testVariants = Statement<TestVariant, [MessageID]>(
+        """
+        SELECT t.message_id, t.place FROM test_variants t WHERE t.workspace_id = current_workspace() AND t.message_id = ANY ($1)
         """)
 
     /// What `variant_of` says of contacts that are not held out: what the campaign's experiment says is looked up once.
@@ -181,12 +196,31 @@ struct ContactVariant: RowDecodable {
     }
 }
 
+struct VariantText: RowDecodable {
+    let place: Int
+    let parts: EmailParts
+    init(_ row: borrowing Row) throws(PostgresError) {
+        place = try row["place"]
+        parts = try EmailParts(row)
+    }
+}
+
+struct TestVariant: RowDecodable {
+    let message: MessageID
+    let place: Int
+    init(_ row: borrowing Row) throws(PostgresError) {
+        message = try row["message_id"]
+        place = try row["place"]
+    }
+}
+
 /// Which of a campaign's texts each message has.
 struct Assignment {
     /// 0: the campaign's own; then those of the variants, in their order.
     let messages: [(message: ClaimedMessage, text: Int)]
 
-    /// Tests have the campaign's own. A message whose variant nobody knows yet is left out: it goes back with its lease.
+    /// Tests have the one that was asked for, or the campaign's own. A message whose variant nobody knows yet is left out: it goes
+    /// back with its lease.
     init(of claimed: [ClaimedMessage], _ campaign: CampaignID, _ text: CampaignText, _ db: Connection) throws {
         guard text.hasExperiment else {
             messages = claimed.map { ($0, 0) }
@@ -194,8 +228,10 @@ struct Assignment {
         }
         let rows = try db.all(ExperimentSQL.variants, campaign, claimed.compactMap { $0.isTest ? nil : $0.contactID })
         let places = Dictionary(rows.map { ($0.contact, $0.place) }) { $1 }
+        let tests = claimed.filter(\.isTest).map(\.id)
+        let chosen = try tests.isEmpty ? [] : db.all(ExperimentSQL.testVariants, tests)
         messages = claimed.compactMap { message in
-            if message.isTest { return (message, 0) }
+            if message.isTest { return (message, chosen.first { $0.message == message.id }.map { $0.place + 1 } ?? 0) }
             guard let contact = message.contactID, let place = places[contact] ?? nil else { return nil }
             return (message, place + 1)
         }

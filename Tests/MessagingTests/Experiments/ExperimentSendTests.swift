@@ -140,6 +140,62 @@ import Vocabulary
         }
     }
 
+    @Test func `a test shows the variant that was asked for, else the campaign's own text`() throws {
+        try withMessagingSite { site throws in
+            try site.scene.addExperiment(site.owner, [("a", 1, nil), ("b", 1, "B {{ first_name }}")])
+            let contact = JSONValue.string(site.scene.contacts[1].description)
+            func body(_ variant: String?) throws -> String? {
+                var test: JSONObject = ["to": "+12025550188", "contact_id": contact]
+                test["variant"] = variant.map { .string($0) }
+                let answer = try site.post(site.campaign + "/test", .object(test))
+                guard let message = answer.header("location") else { return answer.code }
+                return try site.get(message).json["body"]?.string
+            }
+            let own = try #require(try body(nil))
+            #expect(try body("a") == own)
+            #expect(try body("b") == "B P2" && own != "B P2")
+            #expect(try body("c") == "not_found")
+            #expect(try body("") == "empty")
+        }
+    }
+
+    @Test func `a test by mail shows the variant that was asked for`() throws {
+        try withSending(
+            contacts: 1,
+            prepare: { scene, db in
+                try db.inWorkspace(scene.workspace) { db in
+                    try db.run(ExperimentSQL.set, scene.campaign, 10_000, "none", nil, nil)
+                    try db.run(
+                        ExperimentSQL.addVariants, scene.campaign, ["a", "b"], [1, 1], [nil, nil], ["First", "Second"], [nil, nil],
+                        [nil, nil])
+                }
+            }
+        ) { sending in
+            try sending.becomeMail()
+            try sending.db.execute("UPDATE campaigns SET subject = 'Own'")
+            let scene = sending.scene
+            var expected: [String: String] = [:]
+            try sending.db.inWorkspace(scene.workspace) { db in
+                for (variant, subject) in [(nil, "Own"), ("a", "First"), ("b", "Second")] {
+                    let message = MessageID.new()
+                    let address = "\(subject.lowercased())@shop.example"
+                    _ = try db.one(CampaignSQL.insertTest, message, scene.campaign, nil, scene.sender, .email, address, "?", 1)
+                    if let variant, let found = try db.first(ExperimentSQL.variant, scene.campaign, variant) {
+                        try db.run(ExperimentSQL.testVariant, message, scene.campaign, found.place)
+                    }
+                    expected[message.description] = subject
+                }
+            }
+            try sending.run(seconds: 3)
+            let rows: [JSONValue] = try sending.db.dynamic(
+                """
+                SELECT json_build_array(m.id, e.subject) FROM messages m JOIN email_contents e ON e.message_id = m.id WHERE m.kind = 'test'
+                """, [])
+            let sent = Dictionary(uniqueKeysWithValues: rows.compactMap { $0.array }.map { ($0[0].string!, $0[1].string!) })
+            #expect(sent == expected)
+        }
+    }
+
     @Test func `a variant that does not parse any more pauses the campaign before anybody gets anything`() throws {
         try withSending(contacts: 20, prepare: { scene, db in try scene.addExperiment(db, [("a", 1, "Hi"), ("b", 1, "{% nonsense %}")]) }) {
             sending in
