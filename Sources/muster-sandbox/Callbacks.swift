@@ -9,13 +9,16 @@ import Vocabulary
 /// Callbacks that wait for their moment.
 final class Callbacks: Sendable {
     private struct Pending {
-        let due: Int64
+        var due: Int64
         let order: Int
         let sid: String
         let status: String
         /// The message takes the status on, and nobody is told.
         let isSilent: Bool
+        var tries = 1
     }
+    /// SendGrid tells an event again until it is taken, for a day; here for ten seconds.
+    private static let mostTries = 100
     private struct State {
         var queue: [Pending] = []
         var order = 0
@@ -62,7 +65,7 @@ final class Callbacks: Sendable {
 
     private func run() {
         let client = HTTPMultiClient(connections: 16)
-        var underWay: [Int: (sid: String, status: String)] = [:]
+        var underWay: [Int: Pending] = [:]
         var tag = 0
         while true {
             let now = milliseconds()
@@ -77,7 +80,7 @@ final class Callbacks: Sendable {
             for callback in due {
                 guard let request = request(callback.sid, callback.status), !callback.isSilent else { continue }
                 tag += 1
-                underWay[tag] = (callback.sid, callback.status)
+                underWay[tag] = callback
                 client.submit(request, tag: tag)
                 // A bound on what is in flight keeps the receiver's backlog short.
                 while client.inFlight >= 32 { collect(client, &underWay, 1000) }
@@ -86,12 +89,21 @@ final class Callbacks: Sendable {
         }
     }
 
-    private func collect(_ client: HTTPMultiClient, _ underWay: inout [Int: (sid: String, status: String)], _ wait: Int) {
+    private func collect(_ client: HTTPMultiClient, _ underWay: inout [Int: Pending], _ wait: Int) {
         for (tag, outcome) in client.wait(timeoutMilliseconds: wait) {
-            guard let (sid, status) = underWay.removeValue(forKey: tag) else { continue }
+            guard let callback = underWay.removeValue(forKey: tag) else { continue }
             let answer = if case .success(let response) = outcome { response.status } else { 0 }
-            Ledger.shared.update(sid) { $0.callbacks.append((status, answer)) }
+            Ledger.shared.update(callback.sid) { $0.callbacks.append((callback.status, answer)) }
+            let isTaken = (200..<300).contains(answer)
+            if !isTaken, callback.tries < Self.mostTries, Ledger.shared.message(callback.sid)?.mail != nil { repeatLater(callback) }
         }
+    }
+
+    private func repeatLater(_ callback: Pending) {
+        var again = callback
+        again.tries += 1
+        again.due = milliseconds() + 100
+        state.withLock { $0.queue.append(again) }
     }
 
     /// The callback of a status, which the message takes on.

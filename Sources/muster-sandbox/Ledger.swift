@@ -150,6 +150,8 @@ struct FaultPlan: Sendable {
     var serverError = 0.0
     /// Takes the message and answers with something that is no JSON.
     var badAnswer = 0.0
+    /// Takes the message and names none that could be its own.
+    var badSID = 0.0
     /// Takes the message and cuts the connection.
     var reset = 0.0
     var reject = 0.0
@@ -175,6 +177,7 @@ struct FaultPlan: Sendable {
         .optional("too_many", .number, "Share answered with 429"),
         .optional("server_error", .number, "Share answered with 500"),
         .optional("bad_answer", .number, "Share that is taken and answered with no JSON"),
+        .optional("bad_sid", .number, "Share that is taken and answered with an id that is none"),
         .optional("reset", .number, "Share that is taken and cut off"),
         .optional("reject", .number, "Share refused with 400"),
         .optional("reject_code", .integer(10_000...99_999), "The code of a refusal"),
@@ -200,6 +203,7 @@ struct FaultPlan: Sendable {
         tooMany = share("too_many")
         serverError = share("server_error")
         badAnswer = share("bad_answer")
+        badSID = share("bad_sid")
         reset = share("reset")
         reject = share("reject")
         rejectCode = body.optionalInteger("reject_code") ?? 21211

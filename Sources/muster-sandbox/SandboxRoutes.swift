@@ -67,6 +67,7 @@ private func createMessage(_ call: Call) throws -> Response {
     if plan.callbackBeforeAnswer { usleep(UInt32(plan.callbackDelayMilliseconds * 4 + 50) * 1000) }
     if hits(plan.timeoutAfter, "after") { return hang() }
     if hits(plan.badAnswer, "bad") { return .text("<html>busy</html>", contentType: "text/html", status: 201) }
+    if hits(plan.badSID, "sid") { return .json(["sid": "SM", "status": "queued", "num_segments": "1"], status: 201) }
     if hits(plan.reset, "reset") {
         return .stream(contentType: "application/json") { _ in throw Problem.badRequest("reset", "cut off by the plan") }
     }

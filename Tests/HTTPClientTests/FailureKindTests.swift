@@ -34,6 +34,19 @@ import Testing
         }
     }
 
+    @Test func `an answer that drips is waited for no longer than one that does not come`() throws {
+        try withServer({ _, _ in .drip(pause: 0.05, answer(201, String(repeating: "x", count: 1000))) }) { server in
+            let began = Date()
+            #expect(kind(HTTPClient(limits: quick).send(HTTPRequest("POST", server.url, body: [1]))) == .unknown)
+            #expect((0.5...3).contains(Date().timeIntervalSince(began)))
+            let client = HTTPMultiClient(connections: 1, limits: quick)
+            client.submit(HTTPRequest("POST", server.url, body: [1]), tag: 7)
+            let outcomes = client.wait(timeoutMilliseconds: 3000)
+            #expect(outcomes.map(\.tag) == [7] && outcomes.allSatisfy { kind($0.outcome) == .unknown })
+            #expect(server.received.count == 2)
+        }
+    }
+
     @Test(arguments: ["", "HTT", "HTTP/1.1 201 Created\r\nContent-Length: 10\r\n\r\n{\"s", "\u{16}\u{03}nonsense\r\n\r\n"])
     func `an answer that breaks off leaves it unknown`(half: String) throws {
         try withServer({ _, _ in .sendAndClose(half) }) { server in

@@ -1,4 +1,5 @@
 // Mail from draft to delivered, through nginx and a provider that plays along.
+import Glibc
 import JSON
 import Messaging
 import PostgreSQL
@@ -80,6 +81,32 @@ import Vocabulary
             let counts = try mail.get(campaign).json["counts"]
             #expect(counts?["unknown"]?.integer == 10 - taken.count && taken.count < 10, "\(counts?.text ?? "")")
             #expect(try mail.owner.value("SELECT count(*) FROM look_ups", as: Int.self) == 0)
+        }
+    }
+
+    @Test func `whoever dies once events are stored is told of them again, and that changes nothing`() throws {
+        // Each process of the webhooks dies at its twentieth batch, before the provider hears that it was taken.
+        try withMail(recipients: 40, variables: ["MUSTER_CRASH_AT": "after_mail_events:20"]) { mail throws in
+            func processes() -> [pid_t?] { [mail.server.pid(of: "webhooks-1"), mail.server.pid(of: "webhooks-2")] }
+            let before = processes()
+            try mail.play(["duplicates": 1, "undelivered": 0.2, "complaint": 0.2, "callback_delay_ms": 10])
+            let campaign = try mail.draft()
+            try mail.run(campaign)
+            try waitUntil("all ends are told") {
+                let counts = try mail.get(campaign).json["counts"]
+                return (counts?["delivered"]?.integer ?? 0) + (counts?["undelivered"]?.integer ?? 0) == 40
+            }
+            #expect(before != processes())
+            let taken = try mail.ledger()
+            let bounced = taken.filter { $0["status"] == "undelivered" }.count
+            #expect(taken.count == 40 && bounced > 0)
+            #expect(try mail.get(campaign).json["counts"]?["undelivered"]?.integer == bounced)
+            func complained(_ message: JSONValue) -> Bool {
+                message["callbacks"]?.array?.contains { $0["status"] == "spamreport" } == true
+            }
+            try waitUntil("each complaint counts once") {
+                try mail.owner.value("SELECT count(*) FROM campaign_responses WHERE kind = 'complained'") == taken.filter(complained).count
+            }
         }
     }
 
@@ -192,8 +219,10 @@ private struct MailServer {
 }
 
 /// - Parameter isRelay: over SMTP.
-private func withMail(recipients: Int, isRelay: Bool = false, _ body: (MailServer) throws -> Void) throws {
-    try withServer([.campaigns, .webhooks, .worker, .sandbox]) { server throws in
+private func withMail(recipients: Int, isRelay: Bool = false, variables: [String: String] = [:], _ body: (MailServer) throws -> Void) throws
+{
+    try withServer([.campaigns, .webhooks, .worker, .sandbox], instances: variables.isEmpty ? 1 : 2, variables: variables) {
+        server throws in
         let owner = try server.database.connect()
         let workspace = try owner.createWorkspace(settings: ["consent_mode": "opt_out", "postal_address": "Shop\n1 Main Street"])
         let token = try owner.createAPIKey(in: workspace).token

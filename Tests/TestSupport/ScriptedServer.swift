@@ -19,6 +19,8 @@ public final class ScriptedServer: @unchecked Sendable {
         /// Says nothing until the server stops.
         case silence
         case after(seconds: Double, String)
+        /// Byte by byte, with a pause behind each.
+        case drip(pause: Double, String)
     }
 
     public let url: String
@@ -111,6 +113,11 @@ public final class ScriptedServer: @unchecked Sendable {
             case .after(let seconds, let text):
                 Thread.sleep(forTimeInterval: seconds)
                 write(connection, text)
+            case .drip(let pause, let text):
+                for byte in text {
+                    guard write(connection, String(byte)) else { return }
+                    Thread.sleep(forTimeInterval: pause)
+                }
             }
         }
     }
@@ -133,12 +140,15 @@ public final class ScriptedServer: @unchecked Sendable {
         }
     }
 
-    private func write(_ connection: Int32, _ text: String) {
+    /// - Returns: whether somebody still listens.
+    @discardableResult
+    private func write(_ connection: Int32, _ text: String) -> Bool {
         var bytes = Array(text.utf8)[...]
         while !bytes.isEmpty {
             let count = bytes.withUnsafeBytes { send(connection, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
-            guard count > 0 else { return }
+            guard count > 0 else { return false }
             bytes = bytes.dropFirst(count)
         }
+        return true
     }
 }
