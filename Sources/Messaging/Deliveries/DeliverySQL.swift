@@ -16,7 +16,7 @@ enum DeliverySQL {
     /// a guess makes that look cheaper, costs more than running them.
     static let setWorkspaceAndPlanOnce = Statement<Bool, WorkspaceID>(
         """
-        SELECT set_workspace($1) IS NULL AND set_config('plan_cache_mode', 'force_generic_plan', true) IS NOT NULL
+        SELECT set_workspace($1) IS NULL, set_config('plan_cache_mode', 'force_generic_plan', true)
         """)
 
     static let insertReceipt = Statement<Int, SenderID, MessageID?, Int?, String, String, Int?, String>(
@@ -28,10 +28,11 @@ enum DeliverySQL {
     /// The same for several, in the order in which they came: of two final statuses of a message the first counts.
     static let insertReceipts = Statement<Int, [SenderID], [MessageID?], [Int?], [String], [String], [Int?], [String]>(
         """
-        INSERT INTO receipts (workspace_id, sender_id, message_id, attempt, sid, status, error_code, body, received_at)
-        SELECT current_workspace(), r.sender, r.message, r.attempt, r.sid, r.status, r.code, r.body, now() + (r.place - 1) * interval '1 microsecond'
+        INSERT INTO receipts (workspace_id, sender_id, message_id, attempt, sid, status, error_code, body, received_at, due_at)
+        SELECT current_workspace(), r.sender, r.message, r.attempt, r.sid, r.status, r.code, r.body, t.at, t.at
           FROM unnest($1::uuid[], $2::uuid[], $3::int[], $4::text[], $5::text[], $6::int[], $7::text[])
                WITH ORDINALITY AS r (sender, message, attempt, sid, status, code, body, place)
+         CROSS JOIN LATERAL (SELECT now() + (r.place - 1) * interval '1 microsecond' AS at) t
         """)
 
     static let receiveInbound = Statement<String, SenderID, String, String, String, String, String, Bool>(
@@ -69,17 +70,18 @@ enum DeliverySQL {
              WHERE r.workspace_id = current_workspace() AND r.due_at <= now()
              ORDER BY r.due_at, r.id LIMIT $1 FOR UPDATE SKIP LOCKED),
         found AS MATERIALIZED (
-            SELECT d.*, CASE WHEN NOT o.is_former THEN coalesce(a.id, b.id) END AS message, o.is_former, row_number() OVER (ORDER BY d.received_at, d.id) AS place
+            SELECT d.*, CASE WHEN o.is_former IS NULL THEN coalesce(a.id, b.id) END AS message, o.is_former, row_number() OVER (ORDER BY d.received_at, d.id) AS place
               FROM due d
               LEFT JOIN LATERAL (SELECT m.id FROM messages m
                                   WHERE m.workspace_id = current_workspace() AND m.id = d.message_id LIMIT 1) a ON true
               LEFT JOIN LATERAL (SELECT m.id FROM messages m
                                   WHERE a.id IS NULL AND m.workspace_id = current_workspace() AND m.sid = d.sid LIMIT 1) b ON true
-             CROSS JOIN LATERAL (SELECT EXISTS (SELECT FROM former_attempts f
-                                                 WHERE f.workspace_id = current_workspace() AND f.sid = d.sid)
-                                      OR EXISTS (SELECT FROM former_attempts f
-                                                  WHERE f.workspace_id = current_workspace() AND f.message_id = d.message_id
-                                                    AND f.attempt = d.attempt) AS is_former) o),
+              LEFT JOIN LATERAL (SELECT true AS is_former FROM former_attempts f
+                                  WHERE f.workspace_id = current_workspace() AND f.sid = d.sid LIMIT 1) e ON true
+              LEFT JOIN LATERAL (SELECT true AS is_former FROM former_attempts f
+                                  WHERE f.workspace_id = current_workspace() AND f.message_id = d.message_id AND f.attempt = d.attempt
+                                  LIMIT 1) g ON true
+             CROSS JOIN LATERAL (SELECT coalesce(e.is_former, g.is_former) AS is_former) o),
         judged AS MATERIALIZED (
             SELECT f.*, CASE WHEN f.is_former THEN 'former_attempt' ELSE v.verdict END AS verdict
               FROM (SELECT array_agg(h.message ORDER BY h.place) AS messages, array_agg(h.sender_id ORDER BY h.place) AS senders,

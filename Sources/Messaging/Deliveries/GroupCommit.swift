@@ -16,43 +16,54 @@ final class GroupCommit<Key: Hashable & Sendable, Item: Sendable>: Sendable {
     private enum Turn {
         /// The one who leads has stored it.
         case stored
-        /// The group's transaction failed, and only the item's own can tell whose fault that was.
+        /// The group's transaction failed, and only the item's own can tell whether that was its fault.
         case alone
+        /// It failed for a reason that is nobody's fault.
+        case failed(any Error)
         case lead
     }
 
     private final class Waiter: Sendable {
         let item: Item
-        private let turn = Mutex<Turn?>(nil)
-        private let semaphore = CountingSemaphore()
+        /// Given once, under the lock of the lines where it is the lead.
+        let turn = Mutex<Turn?>(nil)
+        let semaphore = CountingSemaphore()
         init(_ item: Item) { self.item = item }
 
         func give(_ given: Turn) {
             turn.withLock { $0 = given }
             semaphore.post()
         }
-        func wait() -> Turn {
-            semaphore.wait()
-            return turn.withLock { $0! }
-        }
     }
 
     /// Who waits behind the one who leads, by key; no entry where nobody leads.
     private let lines = Mutex<[Key: [Waiter]]>([:])
     private let most: Int
+    private let patience: Double
+    private let isNobodysFault: @Sendable (any Error) -> Bool
 
-    /// - Parameter most: items in one transaction.
-    init(most: Int) { self.most = most }
+    /// - Parameters:
+    ///   - most: items in one transaction.
+    ///   - patience: how many seconds somebody waits before storing alone, because the one who leads may stand still; what was in
+    ///     a group then is stored twice. Longer than a transaction takes that fails.
+    ///   - isNobodysFault: whether an error would come of each item alone as well; those of a group are told of it then. After
+    ///     others each tries alone.
+    init(most: Int, patience: Double, isNobodysFault: @escaping @Sendable (any Error) -> Bool) {
+        self.most = most
+        self.patience = patience
+        self.isNobodysFault = isNobodysFault
+    }
 
     /// Returns when the item is stored.
     /// - Parameter transaction: stores all that it is given, or throws and stores none. It runs on this thread, for items of
     ///   others as well; the own one is the first. It may run twice.
-    /// - Throws: what `transaction` throws for this item alone.
+    /// - Throws: what `transaction` throws for this item alone, or for a group where that is nobody's fault.
     func store(_ item: Item, of key: Key, _ transaction: ([Item]) throws -> Void) throws {
         let own = Waiter(item)
-        switch join(own, key) ? own.wait() : .lead {
+        switch join(own, key) ? wait(own, key) : .lead {
         case .stored: return
         case .alone: return try transaction([item])
+        case .failed(let error): throw error
         case .lead: break
         }
         let others = takeOthers(key)
@@ -60,8 +71,9 @@ final class GroupCommit<Key: Hashable & Sendable, Item: Sendable>: Sendable {
             try transaction([item] + others.map(\.item))
         } catch {
             passOn(key)
-            for other in others { other.give(.alone) }
-            if others.isEmpty { throw error }
+            let isShared = isNobodysFault(error)
+            for other in others { other.give(isShared ? .failed(error) : .alone) }
+            if isShared || others.isEmpty { throw error }
             return try transaction([item])
         }
         passOn(key)
@@ -83,6 +95,15 @@ final class GroupCommit<Key: Hashable & Sendable, Item: Sendable>: Sendable {
         }
     }
 
+    private func wait(_ own: Waiter, _ key: Key) -> Turn {
+        if own.semaphore.wait(seconds: patience) { return own.turn.withLock { $0! } }
+        return lines.withLock { lines in
+            lines[key]?.removeAll { $0 === own }
+            // It may have come at the last moment; who was given the lead must take it.
+            return own.turn.withLock { $0 } ?? .alone
+        }
+    }
+
     private func takeOthers(_ key: Key) -> [Waiter] {
         lines.withLock { lines in
             let taken = Array(lines[key]!.prefix(most - 1))
@@ -92,13 +113,8 @@ final class GroupCommit<Key: Hashable & Sendable, Item: Sendable>: Sendable {
     }
 
     private func passOn(_ key: Key) {
-        let next: Waiter? = lines.withLock { lines in
-            if lines[key]!.isEmpty {
-                lines[key] = nil
-                return nil
-            }
-            return lines[key]!.removeFirst()
+        lines.withLock { lines in
+            if lines[key]!.isEmpty { lines[key] = nil } else { lines[key]!.removeFirst().give(.lead) }
         }
-        next?.give(.lead)
     }
 }

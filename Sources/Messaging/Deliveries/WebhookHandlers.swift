@@ -7,7 +7,15 @@ internal import Web
 private let bodyLimit = 65_536
 
 /// Callbacks that come at the same time share a transaction: each by itself costs PostgreSQL more than all that we do with it.
-let statusReceipts = GroupCommit<WorkspaceID, StatusReceipt>(most: 64)
+let statusReceipts = GroupCommit<WorkspaceID, StatusReceipt>(most: 64, patience: 6) { error in
+    guard let error = error as? PostgresError else { return false }
+    return switch error {
+    case .cannotConnect: true
+    // The database is slow, full or not up: trying again at once would make everybody wait once more, and it busier.
+    case .statement(let state, _): [.lockNotAvailable, .queryCanceled, .diskFull, .tooManyConnections, .cannotConnectNow].contains(state)
+    default: false
+    }
+}
 
 /// What a callback says of a message.
 struct StatusReceipt: Sendable {

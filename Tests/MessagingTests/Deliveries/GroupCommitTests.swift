@@ -56,6 +56,32 @@ import Vocabulary
         #expect(Set(bank.groups) == [[2], [3]])
     }
 
+    @Test func `what is nobody's fault is tried once for all of a group`() throws {
+        let bank = Bank(bad: [3], isNobodysFault: true)
+        try bank.hold(0)
+        for item in 1...5 { try bank.payBehind(item) }
+        bank.release()
+        try waitUntil("the end of all") { bank.ends == 6 }
+        #expect(bank.refused == [1, 2, 3, 4, 5])
+        #expect(bank.groups == [[0]])
+        bank.pay(6)
+        try waitUntil("the end of what came later") { bank.ends == 7 }
+        #expect(bank.groups == [[0], [6]])
+    }
+
+    @Test func `behind one who stands still everybody stores alone in the end, and the lead is handed to nobody who has left`() throws {
+        let bank = Bank(patience: 0.3)
+        try bank.hold(0)
+        for item in 1...3 { bank.pay(item) }
+        try waitUntil("the end of those who waited") { bank.ends == 3 }
+        #expect(Set(bank.groups) == [[1], [2], [3]])
+        bank.release()
+        try waitUntil("the end of the first") { bank.ends == 4 }
+        bank.pay(4)
+        try waitUntil("the end of what came later") { bank.ends == 5 }
+        #expect(bank.groups.count == 5 && bank.refused.isEmpty)
+    }
+
     @Test func `another key does not wait`() throws {
         let bank = Bank()
         try bank.hold(0)
@@ -90,9 +116,9 @@ private final class Bank: Sendable {
     private let hasBegun = CountingSemaphore()
     private let mayEnd = CountingSemaphore()
 
-    init(bad: Set<Int> = [], most: Int = 8) {
+    init(bad: Set<Int> = [], most: Int = 8, patience: Double = 60, isNobodysFault: Bool = false) {
         self.bad = bad
-        commit = GroupCommit(most: most)
+        commit = GroupCommit(most: most, patience: patience) { _ in isNobodysFault }
     }
 
     /// What was committed.
@@ -112,7 +138,7 @@ private final class Bank: Sendable {
     /// Begins a transaction that ends at `release`.
     func hold(_ item: Int) throws {
         pay(item..<item + 1, isHeld: true)
-        hasBegun.wait()
+        try #require(hasBegun.wait(seconds: 20))
     }
     func release() { mayEnd.post() }
 

@@ -54,7 +54,7 @@ import Vocabulary
             #expect(try receipts(owner) == ["parked no_message"])
             #expect(
                 try owner.value(
-                    "SELECT due_at BETWEEN now() + interval '55 s' AND now() + interval '60 s' FROM receipts", as: Bool.self))
+                    "SELECT due_at BETWEEN received_at + interval '60 s' AND now() + interval '60 s' FROM receipts", as: Bool.self))
         }
     }
 
