@@ -52,7 +52,7 @@ enum Budget {
             over = recipients - Int(Double(recipients) * Double(max(0, left)) / Double(cost!.micros))
             warnings.add(
                 "/budget", "over_budget",
-                "The budget does not suffice for about \(over) of them; the campaign will pause when it is spent.")
+                "The budget does not suffice for about \(over) of the recipients; the campaign will pause when it is spent.")
         }
         return [
             "left": Money(amount: left / Money.micros(perMinorUnitOf: budget.currency), currency: budget.currency).json,

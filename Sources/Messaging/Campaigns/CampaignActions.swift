@@ -84,7 +84,8 @@ func testCampaign(_ call: Call) throws -> Response {
     let id: CampaignID = try call.pathID("id")
     let test = try call.body(CampaignTest.self)
     return try call.transaction { db in
-        let campaign = try db.one(CampaignSQL.find, id)
+        // Nobody changes the variants between looking at one and naming it.
+        let campaign = try db.one(test.variant == nil ? CampaignSQL.find : CampaignSQL.lock, id)
         var faults = Faults()
         let variant = try test.variant.flatMap { try db.first(ExperimentSQL.variant, id, $0) }
         if test.variant != nil, variant == nil { faults.add("/variant", "not_found", "The campaign has no variant of this name.") }

@@ -221,7 +221,8 @@ struct Assignment {
 
     /// Tests have the one that was asked for, or the campaign's own. A message whose variant nobody knows yet is left out: it goes
     /// back with its lease.
-    init(of claimed: [ClaimedMessage], _ campaign: CampaignID, _ text: CampaignText, _ db: Connection) throws {
+    /// - Parameter texts: how many there were when they were read; the variants of a draft may have changed since.
+    init(of claimed: [ClaimedMessage], texts: Int, _ campaign: CampaignID, _ text: CampaignText, _ db: Connection) throws {
         guard text.hasExperiment else {
             messages = claimed.map { ($0, 0) }
             return
@@ -231,8 +232,10 @@ struct Assignment {
         let tests = claimed.filter(\.isTest).map(\.id)
         let chosen = try tests.isEmpty ? [] : db.all(ExperimentSQL.testVariants, tests)
         messages = claimed.compactMap { message in
-            if message.isTest { return (message, chosen.first { $0.message == message.id }.map { $0.place + 1 } ?? 0) }
-            guard let contact = message.contactID, let place = places[contact] ?? nil else { return nil }
+            let place =
+                message.isTest
+                ? chosen.first { $0.message == message.id }?.place ?? -1 : message.contactID.flatMap { places[$0] ?? nil }
+            guard let place, place + 1 < texts else { return nil }
             return (message, place + 1)
         }
     }

@@ -16,7 +16,7 @@ struct WaitingTexts {
             var templates: [TextTemplate] = []
             do { templates = try ([text.body] + variants.map(\.body)).map { try TextTemplate($0) } } catch { continue }
             var writer = MessageWriter(workspace, configuration, tracksLinks: false)
-            writer.write(try Assignment(of: messages.map(\.message), campaign, text, db), templates)
+            writer.write(try Assignment(of: messages.map(\.message), texts: templates.count, campaign, text, db), templates)
             for ready in writer.ready { texts[ready.id] = comparable(text.tracksLinks ? rewriter.counted(ready.text) : ready.text) }
         }
     }
