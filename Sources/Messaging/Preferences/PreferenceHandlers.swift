@@ -5,17 +5,29 @@ internal import Vocabulary
 internal import Web
 
 enum PreferenceSQL {
-    /// A person's addresses, and what holds for each. Nothing when the contact is gone.
-    static let standings = Statement<Standing, ContactID>(
+    /// A person's addresses, and what holds for each. Of somebody who was deleted, but not erased, the one that their last message
+    /// on the channel `$2` went to: under another name it may be written to again.
+    static let standings = Statement<Standing, ContactID, Channel>(
         """
-        SELECT coalesce(w.settings ->> 'brand', w.name) AS brand, h.channel, h.address,
-               s.reason, s.source, k.state = 'opted_in' OR k.state IS NULL AND w.settings ->> 'consent_mode' = 'opt_out' AS is_agreed
-          FROM contacts c
-          JOIN workspaces w ON w.id = c.workspace_id
-         CROSS JOIN LATERAL (VALUES ('sms', c.phone), ('email', c.email)) AS h (channel, address)
-          LEFT JOIN consents k ON k.workspace_id = c.workspace_id AND k.contact_id = c.id AND k.channel = h.channel
-          LEFT JOIN suppressions s ON s.workspace_id = c.workspace_id AND s.channel = h.channel AND s.address = h.address
-         WHERE c.workspace_id = current_workspace() AND c.id = $1 AND h.address IS NOT NULL
+        SELECT coalesce(w.settings ->> 'brand', w.name) AS brand, h.channel, h.address, s.reason, s.source,
+               h.is_gone OR k.state = 'opted_in' OR k.state IS NULL AND w.settings ->> 'consent_mode' = 'opt_out' AS is_agreed,
+               EXISTS (SELECT FROM consent_events e
+                        WHERE e.workspace_id = current_workspace() AND e.contact_id = $1 AND e.channel = h.channel
+                          AND e.state = 'opted_in') AS has_agreed
+          FROM (SELECT a.channel, a.address, false AS is_gone FROM contacts c
+                 CROSS JOIN LATERAL (VALUES ('sms', c.phone), ('email', c.email)) AS a (channel, address)
+                 WHERE c.workspace_id = current_workspace() AND c.id = $1 AND a.address IS NOT NULL
+                UNION ALL
+                SELECT l.channel, l.to_address, true
+                  FROM (SELECT m.channel, m.to_address FROM messages m
+                         WHERE m.workspace_id = current_workspace() AND m.contact_id = $1 AND m.channel = $2 AND m.kind <> 'test'
+                           AND m.started_at IS NOT NULL
+                         ORDER BY m.created_at DESC LIMIT 1) l
+                 WHERE NOT EXISTS (SELECT FROM contacts c WHERE c.workspace_id = current_workspace() AND c.id = $1)
+                   AND NOT is_erased(l.channel, l.to_address)) h
+          JOIN workspaces w ON w.id = current_workspace()
+          LEFT JOIN consents k ON k.workspace_id = current_workspace() AND k.contact_id = $1 AND k.channel = h.channel
+          LEFT JOIN suppressions s ON s.workspace_id = current_workspace() AND s.channel = h.channel AND s.address = h.address
          ORDER BY h.channel
         """)
     static let change = Statement<String, ContactID, Channel, Bool, String?, String?, String?, JSONText>(
@@ -32,6 +44,8 @@ struct Standing: RowDecodable {
     let reason: String?
     let source: String?
     let isAgreed: Bool
+    /// Whether they have ever opted in on this channel.
+    let hasAgreed: Bool
     init(_ row: borrowing Row) throws(PostgresError) {
         brand = try row["brand"]
         channel = try row["channel"]
@@ -39,6 +53,7 @@ struct Standing: RowDecodable {
         reason = try row["reason"]
         source = try row["source"]
         isAgreed = (try row["is_agreed"] as Bool?) ?? false
+        hasAgreed = try row["has_agreed"]
     }
 
     var isReached: Bool { isAgreed && reason == nil }
@@ -49,6 +64,8 @@ struct Standing: RowDecodable {
         guard let reason, let source else { return true }
         return reason == "opt_out" && ["preferences", "consent", "review", "inbound", "provider"].contains(source) && !needsStart
     }
+    /// Whoever holds a link has what it came by, and nothing else: it begins no channel that they had not agreed to before.
+    func canStart(by link: Channel) -> Bool { canReturn && (channel == link || hasAgreed || source == "preferences") }
 }
 
 func showPreferences(_ call: Call) throws -> Response {
@@ -69,12 +86,15 @@ func changePreferences(_ call: Call) throws -> Response {
     evidence["one_click"] = .bool(wish.isOneClick)
     return try call.db.transaction { db in
         try db.setWorkspace(token.workspace)
-        let known = try db.all(PreferenceSQL.standings, token.contact)
+        let known = try db.all(PreferenceSQL.standings, token.contact, token.channel)
         guard !known.isEmpty else { return PreferencePage.nowhere }
-        for standing in known where wish.channels.contains(standing.channel) {
-            let wording = wish.wants ? PreferencePage.agreement(standing) : nil
+        for channel in wish.channels {
+            let standing = known.first { $0.channel == channel }
+            // Without an address now, they still leave those that their messages went to.
+            guard wish.wants ? standing?.canStart(by: token.channel) == true : standing != nil || channel == token.channel else { continue }
+            let wording = wish.wants ? standing.map(PreferencePage.agreement) : nil
             _ = try db.one(
-                PreferenceSQL.change, token.contact, standing.channel, wish.wants, wish.reason, wish.reasonText, wording,
+                PreferenceSQL.change, token.contact, channel, wish.wants, wish.reason, wish.reasonText, wording,
                 JSONText(.object(evidence)))
         }
         if wish.isOneClick { return .text("You are unsubscribed.\n") }
@@ -90,11 +110,11 @@ func personEvidence(_ call: Call, page: String) -> JSONObject {
 }
 
 private func page(_ token: PreferenceToken, _ done: PreferenceWish?, _ db: Connection) throws -> Response {
-    let standings = try db.all(PreferenceSQL.standings, token.contact)
+    let standings = try db.all(PreferenceSQL.standings, token.contact, token.channel)
     guard let brand = standings.first?.brand else { return PreferencePage.nowhere }
     // What the message came by is what they came for.
     let sorted = standings.filter { $0.channel == token.channel } + standings.filter { $0.channel != token.channel }
-    return PreferencePage.show(brand, sorted, done)
+    return PreferencePage.show(brand, sorted, done, by: token.channel)
 }
 
 /// What a form asks for.

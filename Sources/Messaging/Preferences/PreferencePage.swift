@@ -17,7 +17,8 @@ enum PreferencePage {
         document(400, "Not understood", "<h1>Not understood</h1>\n<p>Nothing was changed. Open the link from the message again.</p>")
     }
 
-    static func show(_ brand: String, _ standings: [Standing], _ done: PreferenceWish?) -> Response {
+    /// - Parameter link: the channel that their link came by.
+    static func show(_ brand: String, _ standings: [Standing], _ done: PreferenceWish?, by link: Channel) -> Response {
         var body = "<h1>Messages from \(markupEscaped(brand))</h1>\n"
         if let done {
             let reached = standings.filter { done.channels.contains($0.channel) && $0.isReached }
@@ -29,7 +30,7 @@ enum PreferencePage {
                 }
             body += "<p class=\"done\" role=\"status\">\(text)</p>\n"
         }
-        for standing in standings { body += section(standing) }
+        for standing in standings { body += section(standing, by: link) }
         let reached = standings.filter(\.isReached)
         if !reached.isEmpty { body += stopForm(reached) }
         return document(200, "Messages from \(brand)", body)
@@ -43,7 +44,7 @@ enum PreferencePage {
         }
     }
 
-    private static func section(_ standing: Standing) -> String {
+    private static func section(_ standing: Standing, by link: Channel) -> String {
         var html = """
             <section>
             <h2>\(name(standing.channel))</h2>
@@ -52,7 +53,7 @@ enum PreferencePage {
             """
         if standing.needsStart {
             html += "<p>You ended them by text. To get them again, text START to our number.</p>\n"
-        } else if !standing.isReached, standing.canReturn {
+        } else if !standing.isReached, standing.canStart(by: link) {
             html += """
                 <form method="post">
                 <p>\(markupEscaped(agreement(standing)))</p>
@@ -60,6 +61,8 @@ enum PreferencePage {
                 </form>
 
                 """
+        } else if !standing.isReached, standing.canReturn {
+            html += "<p>To get them, sign up with us.</p>\n"
         } else if !standing.isReached {
             html += "<p>This cannot be changed here. Please write to us.</p>\n"
         }

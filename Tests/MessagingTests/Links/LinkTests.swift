@@ -25,15 +25,15 @@ private final class LinkSite {
         responder = try TestResponder(linkRoutes + sendingRoutes, database)
         token = try owner.createAPIKey(in: scene.workspace).token
         try scene.freeze(owner)
-        let now = Instant.now()
         for contact in scene.contacts {
+            // As they are made of a text, one after the other.
             let made = [NewLink("https://a.example/?x=1&y=%20"), NewLink("http://b.example/"), NewLink(nil)]
             try owner.transaction { db in
                 try db.setWorkspace(scene.workspace)
                 let id: MessageID = try db.value("SELECT id FROM messages WHERE contact_id = $1", contact.sqlValue)
                 let createdAt: Instant = try db.value("SELECT created_at FROM messages WHERE contact_id = $1", contact.sqlValue)
                 try db.run(
-                    LinkSQL.insert, scene.campaign, made.map(\.key), made.map { _ in now }, made.map(\.kind), made.map(\.url),
+                    LinkSQL.insert, scene.campaign, made.map(\.key), made.map(\.madeAt), made.map(\.kind), made.map(\.url),
                     made.map { _ in id }, made.map { _ in createdAt })
             }
             keys.append(made.map(\.key))

@@ -57,7 +57,7 @@ import Vocabulary
             #expect(page.contains("Ada &lt;&amp; Sons&gt;") && !page.contains("<& Sons>"))
             #expect(page.contains("•••01") && !page.contains("2025550001") && !page.contains("ada1@") && page.contains("a•••@m•••.com"))
             #expect(!page.contains("<script") && !page.contains("http"))
-            #expect(page.contains("value=\"stop:sms\"") && page.contains("value=\"start:email\""))
+            #expect(page.contains("value=\"stop:sms\"") && !page.contains("start:email") && page.contains("sign up with us"))
             #expect(try site.owner.value("SELECT md5(string_agg(e::text, '' ORDER BY e.id)) FROM consent_events e") == before)
         }
     }
@@ -151,6 +151,74 @@ import Vocabulary
                 #expect(try post(site, right, body, type: type).status == 400, "\(type) \(body)")
             }
             #expect(try standing(site) == "free opted_in")
+        }
+    }
+
+    @Test func `a link begins no channel that its holder had not agreed to`() throws {
+        try withWebhooks { site in
+            try prepare(site)
+            #expect(try post(site, path(site), "action=start:email").text.contains("could not be changed"))
+            #expect(try standing(site, 0, "email") == "free unknown")
+            // The link of a mail is from there, and who had agreed may come back by any link.
+            #expect(try post(site, path(site, 0, .email), "action=start:email").text.contains("again"))
+            #expect(try standing(site, 0, "email") == "free opted_in")
+            _ = try post(site, path(site), "action=stop:all")
+            #expect(try post(site, path(site), "action=start:email").text.contains("again"))
+            #expect(try standing(site, 0, "email") == "free opted_in" && standing(site) == "opt_out/preferences opted_out")
+        }
+    }
+
+    /// As if everybody had got the campaign.
+    private func send(_ site: WebhookSite) throws {
+        try site.scene.freeze(site.owner)
+        try site.owner.execute(
+            """
+            ALTER TABLE messages DISABLE TRIGGER message_follows_its_states;
+            UPDATE messages SET state = 'sent', sid = 'SM' || id, attempt = 1, body = 'x', parts = 1, started_at = now(), sent_at = now();
+            ALTER TABLE messages ENABLE TRIGGER message_follows_its_states;
+            """)
+    }
+
+    @Test func `who was deleted leaves by an old message all the same, under whichever contact they are written to now`() throws {
+        try withWebhooks { site in
+            try prepare(site)
+            try send(site)
+            try site.owner.runDynamic("DELETE FROM contacts WHERE id = $1", [site.scene.contacts[0].sqlValue])
+            let page = try site.responder.send("GET", path(site))
+            #expect(page.status == 200 && page.text.contains("•••01") && page.text.contains("value=\"stop:sms\""))
+            let back: ContactID = try site.owner.inWorkspace(site.scene.workspace) { db in
+                try db.value(
+                    """
+                    INSERT INTO contacts (workspace_id, ordinal, phone) SELECT current_workspace(), take_ordinals(1) + 1, '+12025550001'
+                    RETURNING id
+                    """)
+            }
+            for _ in 0..<2 { #expect(try post(site, path(site), "List-Unsubscribe=One-Click").status == 200) }
+            #expect(
+                try site.owner.value("SELECT reason || '/' || source FROM suppressions WHERE address = '+12025550001'")
+                    == "opt_out/preferences")
+            #expect(
+                try site.owner.value(
+                    "SELECT count(*) FROM consent_events WHERE contact_id = $1 AND state = 'opted_out'", back.sqlValue) == 1)
+            // Nobody there to agree to anything.
+            #expect(try post(site, path(site), "action=start:sms").text.contains("could not be changed"))
+        }
+    }
+
+    @Test func `who got another address leaves both, and who was erased is not remembered by theirs`() throws {
+        try withWebhooks { site in
+            try prepare(site)
+            try send(site)
+            try site.owner.runDynamic("UPDATE contacts SET phone = '+12025550177' WHERE id = $1", [site.scene.contacts[0].sqlValue])
+            #expect(try post(site, path(site), "List-Unsubscribe=One-Click").status == 200)
+            let left: [String] = try site.owner.dynamic("SELECT address FROM suppressions WHERE reason = 'opt_out' ORDER BY 1", [])
+            #expect(left == ["+12025550001", "+12025550177"])
+            try site.owner.inWorkspace(site.scene.workspace) { db in
+                _ = try db.value("SELECT erase_addresses('+12025550002', NULL) IS NULL", as: Bool.self)
+                try db.runDynamic("DELETE FROM contacts WHERE id = $1", [site.scene.contacts[1].sqlValue])
+            }
+            #expect(try post(site, path(site, 1), "List-Unsubscribe=One-Click").status == 404)
+            #expect(try site.owner.value("SELECT count(*) FROM suppressions WHERE address = '+12025550002'") == 0)
         }
     }
 
