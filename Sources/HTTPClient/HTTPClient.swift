@@ -45,6 +45,9 @@ public final class HTTPMultiClient {
 
     private var raw: UnsafeMutableRawPointer { UnsafeMutableRawPointer(multi) }
 
+    /// How many mails are handed over at once; more wait for one of them.
+    public static let mailsAtOnce = MailThreads.most
+
     /// Requests under way.
     public var inFlight: Int { running.count + refused.count + (mails?.inFlight ?? 0) }
 

@@ -18,7 +18,7 @@ final class MailThreads: Sendable {
         var threads = 0
         var isOver = false
     }
-    private static let most = 8
+    static let most = 8
 
     private let state = Mutex(State())
     private let limits: HTTPLimits

@@ -73,9 +73,10 @@ final class SendLoop {
                 for lane in turns.order(lanes) where room > 0 {
                     // Who comes after it would take the room that it waits for.
                     if gathers(lane) { break }
+                    let before = nextTag
                     guard try advanceAlone(lane) else { continue }
                     isBusy = true
-                    turns.took(lane)
+                    turns.took(lane, nextTag - before)
                 }
             }
             collect(waitMilliseconds: isBusy && room > 0 ? 0 : 20)
@@ -169,7 +170,17 @@ final class SendLoop {
     /// How many messages of a campaign may be started in so much room, but for the sender's rate.
     private func most(of lane: Lane, in room: Int) -> Int {
         let mostAtOnce = lane.gate.isCut ? 1 : lane.gate.route?.mostAtOnce ?? 1
-        return max(0, min(room, turns.share(of: lane, among: lanes), mostAtOnce - lane.gate.inFlight))
+        return max(0, min(room, turns.share(of: lane, among: lanes), mostAtOnce - lane.gate.inFlight, threads(for: lane)))
+    }
+
+    /// How many mails of a campaign would find a thread that hands them to their relay. Half of the threads at most are one
+    /// workspace's, so that its relays may hang without holding up the mail of others; and a mail that had to wait for a
+    /// thread could be given up as lost before it leaves.
+    private func threads(for lane: Lane) -> Int {
+        guard lane.gate.route?.isRelay == true else { return .max }
+        let mails = attempts.values.filter { $0.lane.gate.route?.isRelay == true }
+        let own = mails.count { $0.lane.work.workspace == lane.work.workspace }
+        return min(HTTPMultiClient.mailsAtOnce - mails.count, HTTPMultiClient.mailsAtOnce / 2 - own)
     }
 
     // MARK: Claim
@@ -218,7 +229,8 @@ final class SendLoop {
             try areStarted
             ? db.all(LedgerSQL.hold, lane.work.campaign, limit, readsContact)
             : db.all(LedgerSQL.claim, lane.work.campaign, limit, lane.lease, Self.leaseSeconds, readsContact)
-        let assignment = try Assignment(of: claimed.filter { !$0.isSkipped }, lane.work.campaign, text, db)
+        let assignment = try Assignment(
+            of: claimed.filter { !$0.isSkipped }, texts: variants.count + 1, lane.work.campaign, text, db)
         var writer = MessageWriter(lane.work.workspace, configuration, tracksLinks: text.tracksLinks)
         if lane.gate.channel == .email { try writer.write(assignment, emails, db) } else { writer.write(assignment, templates) }
         // What is not to leave is left to a claim, which asks for every reason in its order.

@@ -65,6 +65,8 @@ enum SenderRoute: Sendable {
         }
     }
 
+    var isRelay: Bool { if case .smtp = self { true } else { false } }
+
     /// How many messages may be on their way at once.
     var mostAtOnce: Int { if case .smtp = self { SMTPClient.mostAtOnce } else { SendLoop.connections } }
 

@@ -90,8 +90,9 @@ private enum ChangeSQL {
                             (ChangeSQL.event, [name.sqlValue, days.sqlValue]), (ChangeSQL.consent, [name.sqlValue, days.sqlValue]),
                             (ChangeSQL.listed, [name.sqlValue]), (ChangeSQL.unlisted, [name.sqlValue]),
                         ])
+                        // Several of one name are changed in any order: two changes may stop each other, and one of them is none then.
                         do { try inWorkspace { db in try db.runDynamic(sql, values) } } catch let error as PostgresError
-                            where error.sqlState == .foreignKeyViolation
+                            where error.sqlState == .foreignKeyViolation || error.sqlState == .deadlockDetected
                         {}
                     }
                 case 3, 4:

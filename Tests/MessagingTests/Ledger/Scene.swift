@@ -9,7 +9,7 @@ import Vocabulary
 /// A workspace with a sender, a segment and its members: what a campaign needs.
 struct Scene {
     let workspace: WorkspaceID
-    let sender: SenderID
+    private(set) var sender: SenderID
     let segment: SegmentID
     private(set) var campaign: CampaignID
     let contacts: [ContactID]
@@ -73,6 +73,23 @@ struct Scene {
             """
             INSERT INTO campaigns (workspace_id, id, name, channel, segment_id, sender_id, body) VALUES ($1, $2, 'Test', 'sms', $3, $4, 'Hi')
             """, [workspace.sqlValue, scene.campaign.sqlValue, segment.sqlValue, sender.sqlValue])
+        return scene
+    }
+
+    /// The same with a relay of its own, and a campaign by it.
+    func withAnotherRelay(_ db: Connection, _ relay: SMTPCredentials) throws -> Scene {
+        var scene = try withAnotherCampaign(db)
+        scene.sender = SenderID.new()
+        let credentials = ProviderCredentials.smtp(relay).sealed(with: Self.key, workspace: workspace, sender: scene.sender)
+        try db.runDynamic(
+            """
+            INSERT INTO senders (workspace_id, id, name, channel, provider, from_email, from_name, rate_parts_per_second, credentials)
+            SELECT workspace_id, $2::uuid, $2::uuid::text, 'email', 'smtp', 'team@shop.example', 'Shop', rate_parts_per_second, $3
+              FROM senders WHERE id = $1
+            """, [sender.sqlValue, scene.sender.sqlValue, credentials.sqlValue])
+        try db.runDynamic(
+            "UPDATE campaigns SET sender_id = $2, channel = 'email', subject = 'News' WHERE id = $1",
+            [scene.campaign.sqlValue, scene.sender.sqlValue])
         return scene
     }
 

@@ -371,6 +371,8 @@ final class Sending {
         configuration.sendGridURL = "http://127.0.0.1:9"
     }
 
+    func allowRelays(at host: String) { configuration.smtpPrivateHosts = [host] }
+
     func listen() throws {
         provider = try StubProvider(script)
         configuration.twilioURL = provider.url
