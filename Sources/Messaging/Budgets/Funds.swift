@@ -20,9 +20,8 @@ struct Funds {
 
         /// sending → paused. A transaction of its own: whoever changes a budget locks the campaign first.
         func pause(_ campaign: CampaignID, _ db: Connection) throws {
-            guard try db.run(LedgerSQL.pauseCampaign, campaign, reason) > 0 else { return }
+            guard try Pause.campaign(campaign, reason, db) else { return }
             try db.run(BudgetSQL.need, campaign, micros)
-            try Notice.campaignPaused(campaign, reason, db)
         }
     }
 

@@ -27,7 +27,7 @@ let freezeCampaign = JobHandler("freeze_campaign") { job in
         let senderIsActive = try db.one(SenderSQL.lockStatus, sender) == "active"
         // Cancelled meanwhile: the rows go with this transaction.
         guard try db.run(CampaignSQL.freeze, id) == 1 else { throw JobSnooze(seconds: 0) }
-        if !senderIsActive { try db.run(LedgerSQL.pauseCampaign, id, "sender_suspended") }
+        if !senderIsActive { try Pause.campaign(id, "sender_suspended", db) }
         let skipped = try db.all(CampaignSQL.reasons, id)
         crashPoint("before_freeze_commit")
         return [

@@ -29,6 +29,12 @@ enum Notice {
         case "stop_rule:filtered_rate": "A campaign was paused: \(facts) were filtered for their text."
         case "stop_rule:opt_out_rate": "A campaign was paused: for \(facts), people opted out."
         case "stop_rule:complaint_rate": "A campaign was paused: for \(facts), people complained."
+        case "sender_suspended":
+            "A campaign was paused: its sender is suspended, since the provider refused its credentials or suspended its account, or "
+                + "the credentials cannot be read any more. Give the sender working credentials, then resume the campaign."
+        case "sender_misconfigured":
+            "A campaign was paused: the provider refused ten messages for how their sender is set up. The codes of the messages that "
+                + "failed say why; mend the sender, then resume the campaign."
         case "template_failed": "A campaign was paused: its text cannot be read any more."
         case "postal_address_missing": "A campaign was paused: the workspace has no postal address, which every e-mail names."
         default: "A campaign was paused: \(reason)."

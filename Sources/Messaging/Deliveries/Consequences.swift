@@ -19,10 +19,10 @@ enum Consequences {
         case .content: break
         case .configuration:
             let share = try db.one(DeliverySQL.failureShare, failure.campaign, codes(.configuration), failure.startedAt)
-            if share.failed >= misconfiguredLimit { try pause(failure.campaign, "sender_misconfigured", db) }
+            if share.failed >= misconfiguredLimit { try Pause.campaign(failure.campaign, "sender_misconfigured", db) }
         case .account:
             guard try db.run(DeliverySQL.suspendSender, failure.sender, "account_suspended", failure.startedAt) > 0 else { return }
-            try db.run(LedgerSQL.pauseCampaignsOfSender, failure.sender, "sender_suspended")
+            try Pause.campaigns(ofSuspended: failure.sender, db)
             Log.error("sender suspended", [("sender", .string(failure.sender.description)), ("reason", .string("account_suspended"))])
         case .transient, .expired, .bug:
             Log.warning("delivery failed", [("code", .integer(failure.code)), ("campaign", .string(failure.campaign.description))])
@@ -50,11 +50,6 @@ enum Consequences {
             try db.one(EmailSQL.failures, address, EmailError.softLimit.days, EmailError.heldCodes) >= EmailError.softLimit.times
         else { return }
         _ = try db.one(LedgerSQL.suppress, .email, address, "bounce")
-    }
-
-    private static func pause(_ campaign: CampaignID, _ reason: String, _ db: Connection) throws {
-        guard try db.run(LedgerSQL.pauseCampaign, campaign, reason) > 0 else { return }
-        Log.error("campaign paused", [("campaign", .string(campaign.description)), ("reason", .string(reason))])
     }
 
     private static func codes(_ errorClass: ErrorClass) -> [String] {

@@ -247,12 +247,13 @@ enum LedgerSQL {
                               AND m.state IN ('claimed', 'started'))
         """)
 
-    /// sending → paused, for all campaigns of a sender.
-    static let pauseCampaignsOfSender = Statement<Int, SenderID, String>(
+    /// sending → paused, for all campaigns of a sender; says which these were.
+    static let pauseCampaignsOfSender = Statement<CampaignID, SenderID, String>(
         """
         UPDATE campaigns
            SET status = 'paused', paused_at = now(), status_reason = $2, updated_at = now(), version = version + 1
          WHERE workspace_id = current_workspace() AND sender_id = $1 AND status = 'sending'
+        RETURNING id
         """)
 
     static let pauseCampaign = Statement<Int, CampaignID, String>(

@@ -218,8 +218,12 @@ final class SendLoop {
         let templates = lane.gate.channel == .sms ? lane.templates(of: [text.body] + variants.map(\.body)) : []
         let parts = lane.gate.channel == .email ? try [db.one(EmailSQL.parts, lane.work.campaign)] + variants : []
         let emails = lane.emailTemplates(of: parts)
-        if templates.isEmpty, emails.isEmpty { try pause(lane, "template_failed", db) }
-        if let own = parts.first, trimmed(own.postalAddress ?? "").isEmpty { try pause(lane, "postal_address_missing", db) }
+        // Nothing of a campaign is skipped for what somebody may mend: a text that does not parse any more, an address that is
+        // gone. Then it is sending no longer, and only tests are claimed, also those of a draft.
+        if templates.isEmpty, emails.isEmpty { try Pause.campaign(lane.work.campaign, "template_failed", db) }
+        if let own = parts.first, trimmed(own.postalAddress ?? "").isEmpty {
+            try Pause.campaign(lane.work.campaign, "postal_address_missing", db)
+        }
         lane.hasExperiment = text.hasExperiment
         lane.beginsExperiment = text.beginsExperiment
         lane.hasBudget = text.hasBudget
@@ -261,14 +265,7 @@ final class SendLoop {
 
     private func suspend(_ lane: Lane, _ reason: String, _ db: Connection) throws {
         try db.run(SenderSQL.suspend, lane.work.sender, reason, lane.gate.version)
-        try db.run(LedgerSQL.pauseCampaignsOfSender, lane.work.sender, "sender_suspended")
-    }
-
-    /// Nothing of a campaign is skipped for what somebody may mend: a text that does not parse any more, an address that is
-    /// gone. Then it is sending no longer, and only tests are claimed, also those of a draft.
-    private func pause(_ lane: Lane, _ reason: String, _ db: Connection) throws {
-        guard try db.run(LedgerSQL.pauseCampaign, lane.work.campaign, reason) > 0 else { return }
-        try Notice.campaignPaused(lane.work.campaign, reason, db)
+        try Pause.campaigns(ofSuspended: lane.work.sender, db)
     }
 
     // MARK: Start

@@ -130,14 +130,12 @@ struct Settlement {
                 guard suspended.insert(lane.work.sender).inserted else { continue }
                 let reason = entry.outcome == .authenticationFailed ? "authentication_failed" : "account_suspended"
                 if try db.run(SenderSQL.suspend, lane.work.sender, reason, entry.attempt.senderVersion) > 0 {
-                    try db.run(LedgerSQL.pauseCampaignsOfSender, lane.work.sender, "sender_suspended")
+                    try Pause.campaigns(ofSuspended: lane.work.sender, db)
                     Log.error("sender suspended", [("sender", .string(lane.work.sender.description)), ("reason", .string(reason))])
                 }
             case .rejected(_, .configuration) where lane.misconfigured >= misconfiguredLimit:
                 lane.misconfigured = 0
-                try db.run(LedgerSQL.pauseCampaign, lane.work.campaign, "sender_misconfigured")
-                Log.error(
-                    "campaign paused", [("campaign", .string(lane.work.campaign.description)), ("reason", .string("sender_misconfigured"))])
+                try Pause.campaign(lane.work.campaign, "sender_misconfigured", db)
             default: break
             }
         }

@@ -20,9 +20,8 @@ struct Allowance {
 
         /// sending → paused, in a transaction of its own.
         func pause(_ campaign: CampaignID, _ db: Connection) throws {
-            guard try db.run(LedgerSQL.pauseCampaign, campaign, MonthlyLimit.reason) > 0 else { return }
+            guard try Pause.campaign(campaign, MonthlyLimit.reason, db) else { return }
             try db.run(MonthlyLimitSQL.need, campaign, month, parts)
-            try Notice.campaignPaused(campaign, MonthlyLimit.reason, db)
         }
     }
 

@@ -19,6 +19,7 @@ import Vocabulary
             #expect(job["state"]?.string == "succeeded")
             #expect(job["result"] == ["frozen": 4, "recipients": 3, "skipped": ["no_consent": 1]])
             #expect(try site.scene.status(site.owner) == "sending")
+            #expect(try site.scene.toldPauses(site.owner) == [])
             #expect(try site.scene.states(site.owner) == ["pending": 3, "skipped/no_consent": 1])
             let counts = try site.get(site.campaign).json["counts"]
             #expect(counts?["frozen"]?.integer == 4 && counts?["waiting"]?.integer == 3 && counts?["skipped"]?.integer == 1)
@@ -60,6 +61,7 @@ import Vocabulary
             _ = try work(site)
             let campaign = try site.get(site.campaign).json
             #expect(campaign["status"]?.string == "paused" && campaign["status_reason"]?.string == "sender_suspended")
+            #expect(try site.scene.toldPauses(site.owner) == ["sender_suspended"])
             #expect(try site.scene.states(site.owner) == ["pending": 3])
         }
     }

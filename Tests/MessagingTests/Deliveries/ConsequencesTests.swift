@@ -42,15 +42,22 @@ import Vocabulary
             let owner = try database.connect()
             let scene = try Scene(owner, contacts: 2)
             let messages = try started(scene, database)
+            let other = try scene.withAnotherCampaign(owner)
+            try other.freeze(owner)
+            let draft = try scene.withAnotherCampaign(owner)
             try owner.execute("UPDATE senders SET updated_at = clock_timestamp()")
             try insert([(messages[0], "failed")], code: 30002, scene, database)
             try settleAll(scene, database)
             #expect(try owner.value("SELECT status FROM senders") == "active")
+            #expect(try scene.toldPauses(owner) == [])
             try owner.execute("UPDATE senders SET updated_at = now() - interval '1 day'")
             try insert([(messages[1], "failed")], code: 30002, scene, database)
             try settleAll(scene, database)
             #expect(try owner.value("SELECT status || ' ' || status_reason FROM senders") == "suspended account_suspended")
-            #expect(try scene.status(owner) == "paused")
+            #expect(try scene.status(owner) == "paused" && other.status(owner) == "paused" && draft.status(owner) == "draft")
+            #expect(try scene.toldPauses(owner) == ["sender_suspended", "sender_suspended"])
+            let told: [String] = try owner.dynamic("SELECT subject ->> 'campaign_id' FROM notices", [])
+            #expect(Set(told) == [scene.campaign.description, other.campaign.description])
         }
     }
 
@@ -61,10 +68,13 @@ import Vocabulary
             let messages = try started(scene, database)
             try insert(messages.prefix(9).map { ($0, "undelivered") }, code: 30034, scene, database)
             try settleAll(scene, database)
-            #expect(try scene.status(owner) == "sending")
-            try insert([(messages[9], "undelivered")], code: 30034, scene, database)
-            try settleAll(scene, database)
-            #expect(try owner.value("SELECT status || ' ' || status_reason FROM campaigns") == "paused sender_misconfigured")
+            #expect(try scene.status(owner) == "sending" && scene.toldPauses(owner) == [])
+            for message in messages[9...] {
+                try insert([(message, "undelivered")], code: 30034, scene, database)
+                try settleAll(scene, database)
+                #expect(try owner.value("SELECT status || ' ' || status_reason FROM campaigns") == "paused sender_misconfigured")
+                #expect(try scene.toldPauses(owner) == ["sender_misconfigured"])
+            }
         }
     }
 

@@ -140,6 +140,11 @@ struct Scene {
         return Dictionary(uniqueKeysWithValues: rows.map { ($0["state"]!.string!, $0["count"]!.integer!) })
     }
 
+    /// Why campaigns were paused by themselves, as their team was told.
+    func toldPauses(_ db: Connection) throws -> [String] {
+        try db.dynamic("SELECT subject ->> 'reason' FROM notices WHERE kind = 'campaign.paused' ORDER BY id", [])
+    }
+
     func status(_ db: Connection) throws -> String {
         try db.value("SELECT status FROM campaigns WHERE id = $1", campaign.sqlValue)
     }

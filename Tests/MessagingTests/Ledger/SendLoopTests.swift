@@ -1,5 +1,6 @@
 import Foundation
 import HTTPClient
+import JSON
 import PostgreSQL
 import Runtime
 import Synchronization
@@ -167,6 +168,36 @@ import Web
             #expect(try sending.states() == ["pending": 10])
             let why: String = try sending.db.value("SELECT s.status_reason || ' ' || c.status_reason FROM senders s, campaigns c")
             #expect(why == "authentication_failed sender_suspended")
+            let notice: JSONValue = try sending.db.value("SELECT to_jsonb(n) FROM notices n")
+            #expect(notice["kind"] == "campaign.paused")
+            #expect(notice["subject"] == ["campaign_id": .string(sending.scene.campaign.description), "reason": "sender_suspended"])
+            #expect(notice["detail"]?.string?.contains("credentials") == true)
+        }
+    }
+
+    @Test func `credentials that cannot be read suspend the sender and pause its campaigns, and the team is told once`() throws {
+        try withSending(
+            contacts: 3, prepare: { _, db in try db.execute("UPDATE senders SET credentials = decode(repeat('00', 64), 'hex')") }
+        ) { sending in
+            try sending.run()
+            #expect(sending.provider.requestCount == 0)
+            let why: String = try sending.db.value("SELECT s.status_reason || ' ' || c.status_reason FROM senders s, campaigns c")
+            #expect(why == "credentials_unreadable sender_suspended")
+            #expect(try sending.scene.toldPauses(sending.db) == ["sender_suspended"])
+            try sending.round()
+            #expect(try sending.scene.toldPauses(sending.db).count == 1)
+        }
+    }
+
+    @Test func `a campaign that somebody paused while its sender was refused is told to nobody`() throws {
+        try withSending(contacts: 3) { sending in
+            try sending.move(CampaignSQL.pause)
+            try sending.db.inWorkspace(sending.scene.workspace) { db in
+                try Pause.campaigns(ofSuspended: sending.scene.sender, db)
+                #expect(try !Pause.campaign(sending.scene.campaign, "sender_misconfigured", db))
+            }
+            #expect(try sending.scene.toldPauses(sending.db) == [])
+            #expect(try sending.db.value("SELECT status_reason IS NULL FROM campaigns", as: Bool.self))
         }
     }
 
@@ -176,6 +207,8 @@ import Web
             #expect(try sending.status() == "paused")
             #expect(sending.provider.requestCount <= 2 * SendLoop.connections + 10)
             #expect(try sending.db.value("SELECT status_reason FROM campaigns") == "sender_misconfigured")
+            // What was under way then is refused as well, and told no more.
+            #expect(try sending.scene.toldPauses(sending.db) == ["sender_misconfigured"])
         }
     }
 
