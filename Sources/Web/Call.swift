@@ -151,10 +151,16 @@ public final class Call {
     /// Asks for one more permission than the route's, where only the data tell that it is needed.
     /// - Throws: 403.
     public func require(_ permission: Permission) throws {
+        try accept(try authorization(for: permission), needing: permission)
+    }
+
+    /// Whether the caller holds one more permission than the route's, where whoever does is shown more.
+    public func may(_ permission: Permission) throws -> Bool { try authorization(for: permission).outcome == "ok" }
+
+    private func authorization(for permission: Permission) throws -> Authorization {
         precondition(isInTransaction, "what is asked about was read in a transaction")
         let who = try authorizeInputs()
-        try accept(
-            try db.one(WebSQL.authorize, who.token, who.isKey, who.wanted, permission.roleNames, permission.scope), needing: permission)
+        return try db.one(WebSQL.authorize, who.token, who.isKey, who.wanted, permission.roleNames, permission.scope)
     }
 
     /// The person behind a session, for routes that need no workspace. API keys are not persons.

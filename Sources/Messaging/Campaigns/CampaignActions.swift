@@ -84,6 +84,8 @@ func testCampaign(_ call: Call) throws -> Response {
     let id: CampaignID = try call.pathID("id")
     let test = try call.body(CampaignTest.self)
     return try call.transaction { db in
+        // The text shows the contact to whoever gets the test.
+        if test.contact != nil { try call.require(.readAudience) }
         // Nobody changes the variants between looking at one and naming it.
         let campaign = try db.one(test.variant == nil ? CampaignSQL.find : CampaignSQL.lock, id)
         var faults = Faults()

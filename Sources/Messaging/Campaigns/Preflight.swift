@@ -15,6 +15,7 @@ func preflightCampaign(_ call: Call) throws -> Response {
         ]
         var warnings = readiness.warnings
         var recipients = 0
+        let showsContacts = try call.may(.readAudience)
         // Of a segment that is not shared with whoever asks, nobody is shown to them.
         if let segment = campaign.segment, let state = readiness.segment, state.fault != "not_found" {
             if state.state != "ready" {
@@ -28,7 +29,7 @@ func preflightCampaign(_ call: Call) throws -> Response {
             _ = try db.one(CampaignSQL.planSetWise)
             let waterfall = Waterfall(try db.all(PreflightSQL.waterfall, id, segment, campaign.channel))
             recipients = waterfall.recipients
-            report["waterfall"] = waterfall.json
+            report["waterfall"] = waterfall.json(showingContacts: showsContacts)
             if recipients == 0 { warnings.add("/segment_id", "no_recipients", "Nobody would get it.") }
             if !readiness.templates.isEmpty {
                 let rewriter = try db.one(LinkSQL.tracks, id) ? LinkRewriter(publicURL: call.configuration.publicURL) : nil
@@ -60,6 +61,7 @@ func preflightCampaign(_ call: Call) throws -> Response {
         try Holdout.warn(of: id, sendingSeconds: seconds, &warnings, db)
         try Experiment.warn(of: id, sendingSeconds: seconds, &warnings, db)
         report["warnings"] = json(warnings)
+        if !showsContacts, report["sample"] != nil { report["sample"] = [] }
         return .json(.object(report))
     }
 }

@@ -23,7 +23,8 @@ struct Waterfall {
         return ["count": JSONValue(step.later), "last_opens_at": JSONValue(step.lastOpensAt?.description)]
     }
 
-    var json: JSONValue {
+    /// - Parameter showingContacts: to whoever may not read contacts, the steps show none.
+    func json(showingContacts: Bool) -> JSONValue {
         let found = Dictionary(uniqueKeysWithValues: steps.compactMap { step in step.reason.map { ($0, step) } })
         let others = found.keys.filter { !Self.first.contains($0) && !Self.last.contains($0) }.sorted()
         var remaining = members
@@ -31,7 +32,7 @@ struct Waterfall {
             remaining -= found[reason]?.count ?? 0
             return [
                 "reason": .string(reason), "count": JSONValue(found[reason]?.count ?? 0), "remaining": JSONValue(remaining),
-                "sample": found[reason]?.sample ?? [],
+                "sample": showingContacts ? found[reason]?.sample ?? [] : [],
             ]
         }
         var skipped = JSONObject()

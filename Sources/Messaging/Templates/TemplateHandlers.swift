@@ -93,20 +93,23 @@ func previewTemplate(_ call: Call) throws -> Response {
     let wanted = try call.body(TemplatePreview.self)
     return try call.read { db in
         let stored = try db.one(TemplateSQL.find, id)
-        return try preview(stored.subject, stored.body, stored.html, wanted.contact, db)
+        return try preview(call, stored.subject, stored.body, stored.html, wanted.contact, db)
     }
 }
 
 func previewText(_ call: Call) throws -> Response {
     let wanted = try call.body(TextPreview.self)
-    return try call.read { db in try preview(wanted.texts.subject, wanted.texts.body, wanted.texts.html, wanted.contact, db) }
+    return try call.read { db in try preview(call, wanted.texts.subject, wanted.texts.body, wanted.texts.html, wanted.contact, db) }
 }
 
 /// The texts for one contact, what the text costs to carry as a text message, and the variables, those that no contact
-/// has by themselves.
-private func preview(_ subject: String?, _ body: String, _ html: String?, _ contact: ContactID?, _ db: Connection) throws -> Response {
+/// has by themselves. A text can name every field, so whoever gives a contact needs to be one who may read them.
+private func preview(
+    _ call: Call, _ subject: String?, _ body: String, _ html: String?, _ contact: ContactID?, _ db: Connection
+) throws -> Response {
     let fields: JSONValue
     if let contact {
+        try call.require(.readAudience)
         guard let found = try db.first(TemplateSQL.contact, contact) else { throw Problem.notFound("contact") }
         fields = found
     } else {

@@ -198,6 +198,43 @@ import Vocabulary
         }
     }
 
+    @Test func `a key for campaigns alone is shown no contact, in a test, a preview or a sample`() throws {
+        try withMessagingSite(contacts: 3, consenting: 2) { site throws in
+            let contact: JSONValue = .string(site.scene.contacts[0].description)
+            let template = try #require(try site.post("/api/templates", ["name": "T", "body": "Hi {{ first_name }}"]).header("location"))
+            func post(_ path: String, _ json: JSONValue = [:], scopes: String...) throws -> TestAnswer {
+                let key = try site.owner.createAPIKey(in: site.scene.workspace, scopes: scopes)
+                return try site.responder.send("POST", path, token: key.token, json: json)
+            }
+            let mine: JSONValue = ["to": "+12025550188", "contact_id": contact]
+            let requests: [(path: String, body: JSONValue, scope: String)] = [
+                (site.campaign + "/test", mine, "campaigns:write"),
+                ("/api/templates/preview", ["body": "{{ phone }} {{ email }}", "contact_id": contact], "campaigns:read"),
+                (template + "/preview", ["contact_id": contact], "campaigns:read"),
+            ]
+            for (path, body, scope) in requests {
+                let refused = try post(path, body, scopes: scope)
+                #expect(refused.status == 403 && refused.code == "forbidden" && refused.text.contains("audience:read"), "\(path)")
+                #expect(try post(path, body, scopes: scope, "audience:write").status == 403)
+                #expect(try post(path, body, scopes: scope, "audience:read").status / 100 == 2, "\(path)")
+            }
+            #expect(try site.owner.value("SELECT count(*) FROM messages WHERE kind = 'test'", as: Int.self) == 1)
+            // Without a contact there is nothing to hide.
+            #expect(try post(site.campaign + "/test", ["to": "+12025550188"], scopes: "campaigns:write").status == 202)
+            #expect(try post(template + "/preview", scopes: "campaigns:read").status == 200)
+
+            func samples(_ scopes: String...) throws -> [Int?] {
+                let key = try site.owner.createAPIKey(in: site.scene.workspace, scopes: scopes)
+                let report = try site.responder.send("POST", site.campaign + "/preflight", token: key.token, json: [:])
+                #expect(report.json["waterfall"]?["recipients"] == 2 && report.json["waterfall"]?["skipped"] == ["no_consent": 1])
+                let steps = report.json["waterfall"]?["steps"]?.array ?? []
+                return [report.json["sample"]?.array?.count, steps.reduce(0) { $0 + ($1["sample"]?.array?.count ?? 0) }]
+            }
+            #expect(try samples("campaigns:read") == [0, 0])
+            #expect(try samples("campaigns:read", "audience:read") == [2, 1])
+        }
+    }
+
     @Test func `a viewer looks on, a stranger does not even see it`() throws {
         try withMessagingSite { site throws in
             #expect(try site.get(site.campaign, as: site.viewer).status == 200)
