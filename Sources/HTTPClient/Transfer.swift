@@ -189,7 +189,7 @@ final class Transfer {
                 { transfer, _, address in
                     guard let address, let offset = MemoryLayout<curl_sockaddr>.offset(of: \.addr) else { return CURL_SOCKET_BAD }
                     let target = UnsafeRawPointer(address).advanced(by: offset).assumingMemoryBound(to: sockaddr.self)
-                    guard isPublic(target) else {
+                    guard IPAddress(target)?.isPublic == true else {
                         Unmanaged<Transfer>.fromOpaque(transfer!).takeUnretainedValue().mail?.isAddressRefused = true
                         return CURL_SOCKET_BAD
                     }
