@@ -9,7 +9,8 @@ struct Waterfall {
 
     /// In the order in which they are asked: each counts those whom none before it left out. Others come between, the holdout
     /// is drawn of the rest, and quiet hours and caps are asked for when a message is due.
-    private static let first = ["no_address", "invalid_address", "opted_out", "suppressed", "no_consent"]
+    /// No two contacts share an address, so `duplicate_address` counts nobody: it says that this was looked at.
+    private static let first = ["no_address", "invalid_address", "duplicate_address", "opted_out", "suppressed", "no_consent"]
     private static let last = ["holdout", "quiet_hours", "over_cap"]
 
     init(_ steps: [WaterfallStep]) { self.steps = steps }

@@ -146,12 +146,12 @@ import Vocabulary
             let steps = waterfall?["steps"]?.array ?? []
             #expect(
                 steps.map { "\($0["reason"]!.string!) \($0["count"]!.integer!) \($0["remaining"]!.integer!)" } == [
-                    "no_address 1 4", "invalid_address 0 4", "opted_out 0 4", "suppressed 0 4", "no_consent 1 3", "holdout 0 3",
-                    "quiet_hours 0 3", "over_cap 0 3",
+                    "no_address 1 4", "invalid_address 0 4", "duplicate_address 0 4", "opted_out 0 4", "suppressed 0 4", "no_consent 1 3",
+                    "holdout 0 3", "quiet_hours 0 3", "over_cap 0 3",
                 ])
             #expect(steps[0]["sample"] == [["id": .string(site.scene.contacts[0].description), "name": "P1"]])
-            #expect(steps[4]["sample"] == [["id": .string(site.scene.contacts[4].description), "name": "P5"]])
-            #expect(steps[5]["sample"] == [])
+            #expect(steps[5]["sample"] == [["id": .string(site.scene.contacts[4].description), "name": "P5"]])
+            #expect(steps[6]["sample"] == [])
             #expect(report["parts"] == ["exact": true, "rendered": 3, "histogram": ["1": 2, "2": 1], "total": 4])
             #expect(report["encoding"]?["ucs2"]?.integer == 3)
             #expect(report["encoding"]?["forced_by"]?.array?.first == ["character": "–", "code": "U+2013", "messages": 3])
