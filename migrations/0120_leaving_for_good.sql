@@ -1,6 +1,5 @@
 -- Why: machines that follow all links of a mail were never seen, because a mail's links are made microseconds apart and were looked
--- for at one instant; who left on their page after they had been deleted, or given another address, was written to again; and a
--- START by text did not end what they had said on their page.
+-- for at one instant; and who left on their page after they had been deleted, or given another address, was written to again.
 -- Locks: nothing.
 
 -- Takes down a request for a link, with the reason that its header gave or what the ledger knows: nobody reads a text and
@@ -72,30 +71,43 @@ DECLARE
     target text;
     known text;
     holding suppressions;
+    formers text[];
     former text;
     owner uuid;
     has_left boolean := false;
 BEGIN
+    formers := ARRAY(
+        SELECT DISTINCT m.to_address FROM messages m
+         WHERE m.workspace_id = current_workspace() AND m.contact_id = $1 AND m.channel = $2 AND m.kind <> 'test'
+           AND m.started_at IS NOT NULL AND NOT wants);
+    -- All that is written of is held first, in one order, so that nobody waits in a circle; and before suppressions, as elsewhere.
+    PERFORM FROM contacts c
+     WHERE c.workspace_id = current_workspace()
+       AND (c.id = $1 OR $2 = 'sms' AND c.phone = ANY (formers) OR $2 = 'email' AND c.email = ANY (formers))
+     ORDER BY c.id FOR NO KEY UPDATE;
     -- Held, so that two who press at once come one after the other, and the address stays what it is.
     SELECT CASE $2 WHEN 'sms' THEN c.phone ELSE c.email END INTO target FROM contacts c
      WHERE c.workspace_id = current_workspace() AND c.id = $1 FOR NO KEY UPDATE;
     IF NOT wants THEN
-        FOR former IN
-            SELECT DISTINCT m.to_address FROM messages m
-             WHERE m.workspace_id = current_workspace() AND m.contact_id = $1 AND m.channel = $2 AND m.kind <> 'test'
-               AND m.started_at IS NOT NULL AND m.to_address IS DISTINCT FROM target
-             ORDER BY m.to_address
-        LOOP
-            CONTINUE WHEN is_erased($2, former);
+        FOREACH former IN ARRAY formers LOOP
+            CONTINUE WHEN former = target OR is_erased($2, former);
+            SELECT c.id INTO owner FROM contacts c
+             WHERE c.workspace_id = current_workspace() AND ($2 = 'sms' AND c.phone = former OR $2 = 'email' AND c.email = former);
+            -- Of somebody who is still here, under another address: whoever has it now, and has said themselves since that they
+            -- want this, is somebody else.
+            CONTINUE WHEN EXISTS (SELECT FROM contacts c WHERE c.workspace_id = current_workspace() AND c.id = $1) AND EXISTS (
+                SELECT FROM consent_events e
+                 WHERE e.workspace_id = current_workspace() AND e.contact_id = owner AND e.channel = $2 AND e.purpose = 'marketing'
+                   AND e.state = 'opted_in' AND e.actor_kind = 'person'
+                   AND e.occurred_at > (SELECT max(m.started_at) FROM messages m
+                                         WHERE m.workspace_id = current_workspace() AND m.contact_id = $1 AND m.to_address = former));
             has_left := true;
             PERFORM suppress($2, former, 'opt_out', 'preferences');
-            SELECT c.id INTO owner FROM contacts c
-             WHERE c.workspace_id = current_workspace()
-               AND ($2 = 'sms' AND c.phone = former OR $2 = 'email' AND c.email = former) FOR NO KEY UPDATE;
             IF owner IS NOT NULL AND NOT EXISTS (
                     SELECT FROM consents k
                      WHERE k.workspace_id = current_workspace() AND k.contact_id = owner AND k.channel = $2 AND k.state = 'opted_out') THEN
-                PERFORM record_consent(owner, $2, 'opted_out', 'preferences', NULL, $7, now(), 'marketing', $4, $5, 'person');
+                PERFORM record_consent(owner, $2, 'opted_out', 'preferences', NULL, $7 || jsonb_build_object('link_of_contact', $1),
+                                       now(), 'marketing', $4, $5, 'person');
             END IF;
             INSERT INTO campaign_responses (workspace_id, campaign_id, kind, contact_id, occurred_at)
                 SELECT current_workspace(), m.campaign_id, 'opted_out', m.contact_id, now() FROM messages m
@@ -134,66 +146,5 @@ BEGIN
     END IF;
     PERFORM record_consent($1, $2, 'opted_in', 'preferences', $6, $7, now(), 'marketing', NULL, NULL, 'person');
     RETURN 'changed';
-END
-$$;
-
--- As before (migration 0035), and: a doubtful text waits for its reader; a STOP or START decides those of its address that
--- still wait. START that brought somebody back is told, so that it can be confirmed.
--- Returns: stored | returned | repeated.
-CREATE OR REPLACE FUNCTION receive_inbound(sender uuid, provider_sid text, from_address text, to_address text, body text, intent text)
-RETURNS text
-LANGUAGE plpgsql VOLATILE
-AS $$
-DECLARE
-    person uuid;
-    cause record;
-    stored uuid;
-    returned boolean := false;
-BEGIN
-    -- Held, so that nobody deletes the contact under what is written of it.
-    SELECT c.id INTO person FROM contacts c WHERE c.workspace_id = current_workspace() AND c.phone = $3 FOR KEY SHARE;
-    -- What they answer to: the last message of a campaign to this address in 30 days, of this sender if it sent one.
-    SELECT m.campaign_id, m.contact_id INTO cause FROM messages m
-     WHERE m.workspace_id = current_workspace() AND m.to_address = $3 AND m.sent_at > now() - interval '30 days'
-       AND m.kind = 'campaign'
-     ORDER BY m.sender_id = sender DESC, m.sent_at DESC LIMIT 1;
-    INSERT INTO inbound_messages AS i (workspace_id, sender_id, sid, from_address, to_address, body, intent, contact_id, campaign_id,
-                                       review_state)
-        VALUES (current_workspace(), sender, provider_sid, $3, $4, $5, $6, coalesce(person, cause.contact_id), cause.campaign_id,
-                CASE WHEN $6 = 'review' THEN 'open' END)
-        ON CONFLICT (workspace_id, sid) DO NOTHING RETURNING i.id INTO stored;
-    IF stored IS NULL THEN RETURN 'repeated'; END IF;
-    CASE intent
-    WHEN 'stop' THEN
-        PERFORM suppress('sms', $3, 'opt_out', 'inbound');
-        IF person IS NOT NULL THEN
-            PERFORM record_consent(person, 'sms', 'opted_out', 'inbound', NULL, jsonb_build_object('sid', provider_sid));
-        END IF;
-    WHEN 'review' THEN
-        PERFORM suppress('sms', $3, 'opt_out', 'review');
-    WHEN 'start' THEN
-        IF EXISTS (SELECT FROM suppressions s
-                    WHERE s.workspace_id = current_workspace() AND s.channel = 'sms' AND s.address = $3
-                      AND s.reason = 'opt_out' AND s.source IN ('inbound', 'provider', 'review', 'preferences')) THEN
-            returned := unsuppress('sms', $3, '{opt_out}');
-            IF EXISTS (SELECT FROM consents k
-                        WHERE k.workspace_id = current_workspace() AND k.contact_id = person AND k.channel = 'sms'
-                          AND k.state = 'opted_out' AND k.source IN ('inbound', 'provider', 'preferences')) THEN
-                PERFORM record_consent(person, 'sms', 'opted_in', 'inbound', NULL, jsonb_build_object('sid', provider_sid));
-            END IF;
-        END IF;
-    ELSE NULL;
-    END CASE;
-    IF intent IN ('stop', 'start') THEN
-        UPDATE inbound_messages i SET review_state = CASE $6 WHEN 'stop' THEN 'opt_out' ELSE 'kept' END, reviewed_at = now()
-         WHERE i.workspace_id = current_workspace() AND i.from_address = $3 AND i.review_state = 'open';
-    END IF;
-    IF cause.campaign_id IS NOT NULL THEN
-        INSERT INTO campaign_responses (workspace_id, campaign_id, kind, contact_id, occurred_at)
-            SELECT current_workspace(), cause.campaign_id, k, cause.contact_id, now()
-              FROM unnest(CASE WHEN intent = 'stop' THEN ARRAY['replied', 'opted_out'] ELSE ARRAY['replied'] END) k
-            ON CONFLICT DO NOTHING;
-    END IF;
-    RETURN CASE WHEN returned THEN 'returned' ELSE 'stored' END;
 END
 $$;

@@ -98,7 +98,16 @@ enum ContactSQL {
 
     static let eraseAddresses = Statement<Int, ContactID>(
         """
-        SELECT count(erase_addresses(c.phone, c.email)) FROM contacts c WHERE c.workspace_id = current_workspace() AND c.id = $1
+        SELECT count(erase_addresses(a.phone, a.email))
+          FROM (SELECT c.phone, c.email FROM contacts c WHERE c.workspace_id = current_workspace() AND c.id = $1
+                UNION
+                SELECT CASE m.channel WHEN 'sms' THEN m.to_address END, CASE m.channel WHEN 'email' THEN m.to_address END
+                  FROM messages m
+                 WHERE m.workspace_id = current_workspace() AND m.contact_id = $1 AND m.kind <> 'test'
+                   AND NOT EXISTS (SELECT FROM contacts o
+                                    WHERE o.workspace_id = current_workspace() AND o.id <> $1
+                                      AND (m.channel = 'sms' AND o.phone = m.to_address
+                                           OR m.channel = 'email' AND o.email = m.to_address))) a
         """)
 
     static let noteFields = Statement<Bool, [String], [Int]>(

@@ -178,7 +178,7 @@ final class SendLoop {
     /// thread could be given up as lost before it leaves.
     private func threads(for lane: Lane) -> Int {
         guard lane.gate.route?.isRelay == true else { return .max }
-        let mails = attempts.values.filter { $0.lane.gate.route?.isRelay == true }
+        let mails = attempts.values.filter { $0.route.isRelay }
         let own = mails.count { $0.lane.work.workspace == lane.work.workspace }
         return min(HTTPMultiClient.mailsAtOnce - mails.count, HTTPMultiClient.mailsAtOnce / 2 - own)
     }

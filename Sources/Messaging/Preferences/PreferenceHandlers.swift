@@ -5,16 +5,18 @@ internal import Vocabulary
 internal import Web
 
 enum PreferenceSQL {
-    /// A person's addresses, and what holds for each. Of somebody who was deleted, but not erased, the one that their last message
-    /// on the channel `$2` went to: under another name it may be written to again.
+    /// A person's addresses, and what holds for each. Of somebody who has none on the channel `$2` any more, or was deleted, but not
+    /// erased, the one that their last message there went to: under another name it may be written to again.
     static let standings = Statement<Standing, ContactID, Channel>(
         """
         SELECT coalesce(w.settings ->> 'brand', w.name) AS brand, h.channel, h.address, s.reason, s.source,
-               h.is_gone OR k.state = 'opted_in' OR k.state IS NULL AND w.settings ->> 'consent_mode' = 'opt_out' AS is_agreed,
-               EXISTS (SELECT FROM consent_events e
-                        WHERE e.workspace_id = current_workspace() AND e.contact_id = $1 AND e.channel = h.channel
-                          AND e.state = 'opted_in') AS has_agreed
-          FROM (SELECT a.channel, a.address, false AS is_gone FROM contacts c
+               h.is_former,
+               h.is_former OR k.state = 'opted_in' OR k.state IS NULL AND w.settings ->> 'consent_mode' = 'opt_out' AS is_agreed,
+               w.settings ->> 'consent_mode' = 'opt_out'
+               OR EXISTS (SELECT FROM consent_events e
+                           WHERE e.workspace_id = current_workspace() AND e.contact_id = $1 AND e.channel = h.channel
+                             AND e.purpose = 'marketing' AND e.state = 'opted_in') AS has_agreed
+          FROM (SELECT a.channel, a.address, false AS is_former FROM contacts c
                  CROSS JOIN LATERAL (VALUES ('sms', c.phone), ('email', c.email)) AS a (channel, address)
                  WHERE c.workspace_id = current_workspace() AND c.id = $1 AND a.address IS NOT NULL
                 UNION ALL
@@ -23,7 +25,9 @@ enum PreferenceSQL {
                          WHERE m.workspace_id = current_workspace() AND m.contact_id = $1 AND m.channel = $2 AND m.kind <> 'test'
                            AND m.started_at IS NOT NULL
                          ORDER BY m.created_at DESC LIMIT 1) l
-                 WHERE NOT EXISTS (SELECT FROM contacts c WHERE c.workspace_id = current_workspace() AND c.id = $1)
+                 WHERE NOT EXISTS (SELECT FROM contacts c
+                                    WHERE c.workspace_id = current_workspace() AND c.id = $1
+                                      AND CASE $2 WHEN 'sms' THEN c.phone ELSE c.email END IS NOT NULL)
                    AND NOT is_erased(l.channel, l.to_address)) h
           JOIN workspaces w ON w.id = current_workspace()
           LEFT JOIN consents k ON k.workspace_id = current_workspace() AND k.contact_id = $1 AND k.channel = h.channel
@@ -44,8 +48,10 @@ struct Standing: RowDecodable {
     let reason: String?
     let source: String?
     let isAgreed: Bool
-    /// Whether they have ever opted in on this channel.
+    /// Whether they have ever opted in on this channel, or nobody needs to here.
     let hasAgreed: Bool
+    /// An address that is nobody's under this link's name any more: it can be left, and no more.
+    let isFormer: Bool
     init(_ row: borrowing Row) throws(PostgresError) {
         brand = try row["brand"]
         channel = try row["channel"]
@@ -53,7 +59,8 @@ struct Standing: RowDecodable {
         reason = try row["reason"]
         source = try row["source"]
         isAgreed = (try row["is_agreed"] as Bool?) ?? false
-        hasAgreed = try row["has_agreed"]
+        hasAgreed = (try row["has_agreed"] as Bool?) ?? false
+        isFormer = try row["is_former"]
     }
 
     var isReached: Bool { isAgreed && reason == nil }
@@ -65,7 +72,7 @@ struct Standing: RowDecodable {
         return reason == "opt_out" && ["preferences", "consent", "review", "inbound", "provider"].contains(source) && !needsStart
     }
     /// Whoever holds a link has what it came by, and nothing else: it begins no channel that they had not agreed to before.
-    func canStart(by link: Channel) -> Bool { canReturn && (channel == link || hasAgreed || source == "preferences") }
+    func canStart(by link: Channel) -> Bool { canReturn && !isFormer && (channel == link || hasAgreed) }
 }
 
 func showPreferences(_ call: Call) throws -> Response {
@@ -84,20 +91,31 @@ func changePreferences(_ call: Call) throws -> Response {
     }
     var evidence = personEvidence(call, page: "/u")
     evidence["one_click"] = .bool(wish.isOneClick)
-    return try call.db.transaction { db in
+    do {
+        return try change(token, wish, evidence, call.db)
+    } catch let error as PostgresError where error.sqlState == .deadlockDetected {
+        // Two links to the same addresses at once: nobody presses again because of that.
+        return try change(token, wish, evidence, call.db)
+    }
+}
+
+private func change(_ token: PreferenceToken, _ wish: PreferenceWish, _ evidence: JSONObject, _ db: Connection) throws -> Response {
+    try db.transaction { db in
         try db.setWorkspace(token.workspace)
         let known = try db.all(PreferenceSQL.standings, token.contact, token.channel)
         guard !known.isEmpty else { return PreferencePage.nowhere }
+        var hasLeft = false
         for channel in wish.channels {
             let standing = known.first { $0.channel == channel }
             // Without an address now, they still leave those that their messages went to.
             guard wish.wants ? standing?.canStart(by: token.channel) == true : standing != nil || channel == token.channel else { continue }
             let wording = wish.wants ? standing.map(PreferencePage.agreement) : nil
-            _ = try db.one(
+            let outcome = try db.one(
                 PreferenceSQL.change, token.contact, channel, wish.wants, wish.reason, wish.reasonText, wording,
                 JSONText(.object(evidence)))
+            if outcome != "refused" { hasLeft = true }
         }
-        if wish.isOneClick { return .text("You are unsubscribed.\n") }
+        if wish.isOneClick { return hasLeft ? .text("You are unsubscribed.\n") : PreferencePage.nowhere }
         return try page(token, wish, db)
     }
 }

@@ -21,7 +21,7 @@ enum PreferencePage {
     static func show(_ brand: String, _ standings: [Standing], _ done: PreferenceWish?, by link: Channel) -> Response {
         var body = "<h1>Messages from \(markupEscaped(brand))</h1>\n"
         if let done {
-            let reached = standings.filter { done.channels.contains($0.channel) && $0.isReached }
+            let reached = standings.filter { done.channels.contains($0.channel) && $0.isReached && !$0.isFormer }
             let text =
                 if done.wants {
                     reached.isEmpty ? "That could not be changed here." : "You will get our messages again."
@@ -62,7 +62,7 @@ enum PreferencePage {
 
                 """
         } else if !standing.isReached, standing.canReturn {
-            html += "<p>To get them, sign up with us.</p>\n"
+            if !standing.isFormer { html += "<p>To get them, sign up with us.</p>\n" }
         } else if !standing.isReached {
             html += "<p>This cannot be changed here. Please write to us.</p>\n"
         }

@@ -65,6 +65,26 @@ import Vocabulary
         }
     }
 
+    @Test func `an address that they had before is erased too, unless it is another's now`() throws {
+        try withAudience { site throws in
+            let contact = try site.add(["phone": "+12025550123"])
+            try site.add(["phone": "+12025550155"])
+            let superuser = try site.database.connect(as: .superuser)
+            for former in ["+12025550144", "+12025550155"] {
+                try superuser.execute("SET session_replication_role = replica")
+                try superuser.runDynamic(
+                    """
+                    INSERT INTO messages (workspace_id, campaign_id, contact_id, sender_id, channel, to_address, due_at, created_at)
+                    VALUES ($1, gen_random_uuid(), $2::uuid, gen_random_uuid(), 'sms', $3, now(), now())
+                    """, [site.workspace.sqlValue, (contact["id"]?.string ?? "").sqlValue, former.sqlValue])
+            }
+            #expect(try erase(site, contact).status == 204)
+            #expect(try site.count("erased_suppressions") == 2)
+            try site.add(["phone": "+12025550144"])
+            #expect(try suppressions(site) == ["+12025550144 manual/erasure"])
+        }
+    }
+
     @Test func `a file brings nobody back who was erased, among many who were not`() throws {
         try withAudience { site throws in
             let contacts = try (0..<3).map { try site.add(["phone": .string("+1202555012\($0)")]) }

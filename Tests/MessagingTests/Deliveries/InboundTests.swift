@@ -49,20 +49,6 @@ import Vocabulary
         }
     }
 
-    @Test func `START brings back who left on their page`() throws {
-        try withDatabase { db in
-            let scene = try Scene(db, contacts: 1)
-            try db.inWorkspace(scene.workspace) { db in
-                _ = try db.value(
-                    "SELECT change_preference($1, 'sms', false, NULL, NULL, NULL, '{}')", scene.contacts[0].sqlValue, as: String.self)
-            }
-            #expect(try standing(scene, db) == "opt_out/preferences opted_out")
-            try respond(scene, db)
-            try receive(scene, "START", db)
-            #expect(try standing(scene, db) == "free opted_in")
-        }
-    }
-
     @Test(arguments: ["manual", "invalid", "bounce", "complaint", "opt_out"])
     func `START does not lift what no text of theirs had caused`(reason: String) throws {
         try withDatabase { db in

@@ -159,6 +159,10 @@ import Vocabulary
             try prepare(site)
             #expect(try post(site, path(site), "action=start:email").text.contains("could not be changed"))
             #expect(try standing(site, 0, "email") == "free unknown")
+            // Nor by ending it first.
+            _ = try post(site, path(site), "action=stop:email")
+            #expect(try post(site, path(site), "action=start:email").text.contains("could not be changed"))
+            #expect(try standing(site, 0, "email") == "opt_out/preferences opted_out")
             // The link of a mail is from there, and who had agreed may come back by any link.
             #expect(try post(site, path(site, 0, .email), "action=start:email").text.contains("again"))
             #expect(try standing(site, 0, "email") == "free opted_in")
@@ -202,6 +206,45 @@ import Vocabulary
                     "SELECT count(*) FROM consent_events WHERE contact_id = $1 AND state = 'opted_out'", back.sqlValue) == 1)
             // Nobody there to agree to anything.
             #expect(try post(site, path(site), "action=start:sms").text.contains("could not be changed"))
+        }
+    }
+
+    @Test func `who has no address any more leaves the one that their message went to, whoever has it now`() throws {
+        try withWebhooks { site in
+            try prepare(site)
+            try send(site)
+            try site.owner.execute(
+                """
+                UPDATE contacts SET email = NULL;
+                UPDATE contacts SET phone = NULL, email = 'ada@mail.example.com' WHERE phone = '+12025550001';
+                UPDATE contacts SET phone = '+12025550001' WHERE phone = '+12025550002';
+                """)
+            let page = try site.responder.send("GET", path(site)).text
+            #expect(page.contains("•••01") && page.contains("value=\"stop:sms\""))
+            #expect(try post(site, path(site), "List-Unsubscribe=One-Click").status == 200)
+            #expect(try standing(site, 1) == "opt_out/preferences opted_out")
+            let evidence: JSONValue = try site.owner.value(
+                "SELECT evidence FROM consent_events WHERE contact_id = $1 AND state = 'opted_out'", site.scene.contacts[1].sqlValue)
+            #expect(evidence["link_of_contact"]?.string == site.scene.contacts[0].description)
+        }
+    }
+
+    @Test func `whoever got somebody's former number and opted in themselves does not leave with them`() throws {
+        try withWebhooks { site in
+            try prepare(site)
+            try send(site)
+            try site.owner.execute(
+                """
+                UPDATE contacts SET phone = '+12025550177' WHERE phone = '+12025550001';
+                UPDATE contacts SET phone = '+12025550001' WHERE phone = '+12025550002';
+                """)
+            try site.owner.inWorkspace(site.scene.workspace) { db in
+                try db.runDynamic(
+                    "SELECT record_consent($1, 'sms', 'opted_in', 'inbound', NULL, '{}', now() + interval '1 s', 'marketing', NULL, NULL, 'person')",
+                    [site.scene.contacts[1].sqlValue])
+            }
+            #expect(try post(site, path(site), "List-Unsubscribe=One-Click").status == 200)
+            #expect(try standing(site) == "opt_out/preferences opted_out" && standing(site, 1) == "free opted_in")
         }
     }
 
