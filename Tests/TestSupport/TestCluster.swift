@@ -170,9 +170,9 @@ private let script = """
     echo "ready: $folder"
     exec >/dev/null
     cat >/dev/null
-    # It may be another one by now.
-    server=$(head -1 "$folder/data/postmaster.pid")
-    kill -INT $server
+    # It may be another one by now, or none.
+    server=$(head -1 "$folder/data/postmaster.pid" 2>/dev/null) || exit 0
+    kill -INT $server 2>/dev/null
     wait $server 2>/dev/null
     for try in $(seq 400); do kill -0 $server 2>/dev/null || break; sleep 0.05; done
     """
